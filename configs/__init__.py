@@ -1,0 +1,1 @@
+"""Shipped configurations, addressed by name: `python -m grid.run demo`."""

@@ -1,0 +1,1 @@
+"""The orchestrator: config, cells, plan, queue, runners, store. No torch."""

@@ -1,0 +1,414 @@
+"""The words that travel between driver, trial, store and analysis: frozen, JSON in and out.
+
+Nothing here imports torch, pydantic, ray or SQL. `to_json` and `from_json` are the only
+way these objects cross a process or reach a file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeVar
+
+RECIPE_VERSION = 1
+"""Part of every cell's identity: raised when the meaning of an unchanged declaration changes."""
+
+RESULT_VERSION = 1
+"""Format of result.json."""
+
+
+class Strategy(StrEnum):
+    """How a model is tuned; the last two are baselines and have no model."""
+
+    FULL = "full"
+    HEAD = "head"
+    LORA = "lora"
+    QLORA = "qlora"
+    MAJORITY = "majority"
+    TFIDF = "tfidf"
+
+    @property
+    def is_baseline(self) -> bool:
+        """True for strategies that have no model."""
+        return self in (Strategy.MAJORITY, Strategy.TFIDF)
+
+    @property
+    def has_adapters(self) -> bool:
+        """True for strategies that train LoRA matrices."""
+        return self in (Strategy.LORA, Strategy.QLORA)
+
+
+class CellState(StrEnum):
+    """Where a cell stands; exactly one at a time, and `done` is final."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class FailureKind(StrEnum):
+    """Who must act on a failure; the resume rule depends on it."""
+
+    USER = "user"
+    ENVIRONMENT = "environment"
+    TRANSIENT = "transient"
+    OUT_OF_MEMORY = "out_of_memory"
+    DIVERGED = "diverged"
+    BUG = "bug"
+
+
+RESUMED_KINDS = frozenset({FailureKind.ENVIRONMENT, FailureKind.TRANSIENT, FailureKind.BUG})
+"""Failures that the same command tries again; the others wait for a change or --retry-failed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """Which pretrained model, and which version of it."""
+
+    name: str
+    """As declared (a known name, owner/name or a folder's name): shown in tables."""
+    source: str
+    """hub | folder | tiny."""
+    location: str
+    """Hub id, absolute folder, or the tiny member's family."""
+    revision: str | None = None
+    """Commit (hub), content hash (folder), generator version (tiny); None: unresolved."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSpec:
+    """Which rows: source, protocol and the size of this cell's share."""
+
+    source: str
+    """hub | files | builtin."""
+    id: str = ""
+    """Hub id; empty for files and the built-in corpus."""
+    subset: str | None = None
+    """Hub configuration name, such as `simplified`."""
+    path: str = ""
+    """Absolute file or folder for source `files`."""
+    format: str = "auto"
+    """auto | csv | tsv | jsonl | parquet | goemotions (for source `files`)."""
+    revision: str | None = None
+    """Commit (hub), content hash (files), generator version (builtin); None: unresolved."""
+    text_column: str = "text"
+    label_column: str = "label"
+    task: str = "single_label"
+    """single_label | multi_label."""
+    protocol: str = "nested"
+    """nested | replay | official."""
+    labels: tuple[str, ...] | None = None
+    """Label names in the order in which label sets nest; None: by count, ties by id."""
+    num_labels: int | None = None
+    """None: all."""
+    num_samples: int | None = None
+    """Training rows; None: all."""
+    num_samples_per: str = "total"
+    """total | label."""
+    test_per_label: int = 100
+    validation_per_label: int = 25
+    rows: int = 60_000
+    """Size of the built-in corpus."""
+    bad_rows: str = "fail"
+    """fail | drop."""
+    max_bad_fraction: float = 0.01
+    """With bad_rows: drop, the largest share of rows that may be dropped."""
+    overlap: str = "refuse"
+    """Train rows that stand in test as well: refuse | drop (and report)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeSpec:
+    """Training settings of one cell."""
+
+    epochs: int = 5
+    batch_size: int = 4
+    """Rows per optimiser micro-step."""
+    gradient_accumulation: int = 1
+    optimizer: str = "adamw"
+    """adamw | adamw_bnb_8bit."""
+    learning_rate: float = 1e-4
+    schedule: str = "cosine"
+    """cosine | linear | constant."""
+    warmup_steps: int = 0
+    warmup_ratio: float | None = None
+    """Share of all steps; when given, it wins over warmup_steps."""
+    weight_decay: float = 0.01
+    max_grad_norm: float = 1.0
+    """0 switches clipping off."""
+    eval_every: int | None = None
+    """Optimiser steps between evaluations; None: once an epoch."""
+    patience: int | None = None
+    """Evaluations without improvement before the cell stops; None: never."""
+    select_on: str = "accuracy"
+    """Validation metric that picks the best state, or `last`."""
+    max_length: int = 128
+    """Tokens; longer texts are cut at the right and counted."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSpec:
+    """Adapter settings; used by strategies lora and qlora."""
+
+    r: int = 8
+    alpha: int = 16
+    dropout: float = 0.0
+    targets: tuple[str, ...] | None = None
+    """Module-name suffixes; None: the family's default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuantizationSpec:
+    """4-bit storage of the frozen base; used by strategy qlora."""
+
+    type: str = "nf4"
+    """nf4 | fp4."""
+    double: bool = True
+    """Quantise the quantisation constants as well."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputeSpec:
+    """How the numbers are computed: never part of identity; what it resolved to is provenance."""
+
+    precision: str = "auto"
+    """auto | bf16 | fp16 | fp32."""
+    base: str = "auto"
+    """auto | quantized | resident."""
+    numerics: str = "auto"
+    """auto | exact | fast."""
+    device: str = "auto"
+    """auto | cpu | cuda."""
+    slots: int | None = None
+    """Cells in flight in one pack; None: auto."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellSpec:
+    """One point of the grid, complete: a trial needs nothing else to compute it."""
+
+    cell_id: str
+    grid: str
+    strategy: Strategy
+    seed: int
+    data: DataSpec
+    recipe: RecipeSpec
+    model: ModelSpec | None = None
+    """None for baselines."""
+    lora: LoraSpec | None = None
+    quantization: QuantizationSpec | None = None
+    compute: ComputeSpec = field(default_factory=ComputeSpec)
+    variant: str | None = None
+    axes: Mapping[str, Any] = field(default_factory=dict)
+    """This cell's value on every declared axis (scalars), in the order declared: for tables."""
+    keep_weights: str = "adapters"
+    """adapters | best | all."""
+
+    @property
+    def title(self) -> str:
+        """A short line for people: model, strategy, labels, samples, seed."""
+        model = self.model.name if self.model else "-"
+        labels = self.data.num_labels or "all"
+        samples = self.data.num_samples or "all"
+        variant = f" {self.variant}" if self.variant else ""
+        return f"{model} {self.strategy}{variant} {labels} labels {samples} rows seed {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one pack asks of the scheduler."""
+
+    cpus: int = 1
+    gpus: float = 0.0
+    memory_bytes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackedCell:
+    """A cell with the numbers of the try it is handed out for."""
+
+    cell: CellSpec
+    epoch: int
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackSpec:
+    """Cells that share a base, trained together by one trial."""
+
+    pack_id: str
+    base_key: str
+    """Cells with equal base_key can share one loaded base; `baseline` for packs without one."""
+    cells: tuple[PackedCell, ...]
+    resources: Resources = field(default_factory=Resources)
+
+
+class EventKind(StrEnum):
+    """What a trial tells the driver."""
+
+    PACK_STARTED = "pack_started"
+    HEARTBEAT = "heartbeat"
+    """Data: live, waiting, finished (cell counts), step, total_steps."""
+    CELL_STARTED = "cell_started"
+    CHECKPOINTED = "checkpointed"
+    CELL_FINISHED = "cell_finished"
+    """Data: folder (of the published result), accuracy when defined."""
+    CELL_FAILED = "cell_failed"
+    """Data: kind, reason, log."""
+    CELL_INTERRUPTED = "cell_interrupted"
+    """The cell was given back unfinished: stopped, or given up on command."""
+    PACK_FINISHED = "pack_finished"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """One message from a trial."""
+
+    kind: EventKind
+    pack_id: str
+    cell_id: str | None = None
+    epoch: int | None = None
+    attempt: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+class CommandKind(StrEnum):
+    """What the driver may ask of a running trial."""
+
+    STOP = "stop"
+    TAKE_CELLS = "take_cells"
+    GIVE_UP_CELLS = "give_up_cells"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """One message to a trial; `cells` for take_cells, `cell_ids` for give_up_cells."""
+
+    kind: CommandKind
+    cells: tuple[PackedCell, ...] = ()
+    cell_ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricValue:
+    """One number of a result: a finite value, or the reason why there is none; never both."""
+
+    split: str
+    """train | validation | test."""
+    name: str
+    value: float | None = None
+    undefined: str | None = None
+    label: str = ""
+    """Label name for per-label metrics, else empty."""
+
+    def __post_init__(self) -> None:
+        """Refuse both or neither, and values that are not finite."""
+        if (self.value is None) == (self.undefined is None):
+            raise ValueError(f"metric {self.split}/{self.name}: exactly one of value and undefined")
+        if self.value is not None and not abs(self.value) < float("inf"):
+            raise ValueError(f"metric {self.split}/{self.name}: {self.value} is not finite")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellResult:
+    """What a finished cell leaves behind, as written to result.json."""
+
+    cell: CellSpec
+    epoch: int
+    attempt: int
+    metrics: tuple[MetricValue, ...]
+    counts: Mapping[str, int]
+    """num_train, num_validation, num_test, trainable_parameters, total_parameters, best_step,
+    stopped_step, effective_batch_size, text counts (texts_blank, texts_truncated, ...)."""
+    hashes: Mapping[str, str]
+    """Subset hashes (train, validation, test), weights hash."""
+    costs: Mapping[str, float]
+    """train_seconds, train_samples_per_second, eval_samples_per_second, peak_memory_bytes,
+    total_flops; shares inside a pack, see provenance["costs"]."""
+    provenance: Mapping[str, Any]
+    """Device, dtype, base_mode, numerics, threads, library versions, host, pack size."""
+    epochs: float = 0.0
+    """Passes over the training rows that were really made."""
+    marks: tuple[str, ...] = ()
+    """Every departure from the declaration."""
+    label_names: tuple[str, ...] = ()
+    version: int = RESULT_VERSION
+
+
+T = TypeVar("T")
+
+
+def to_json(value: object) -> Any:
+    """Turn a spec object into plain JSON values.
+
+    Args:
+        value: a dataclass of this module, or a plain value inside one.
+    Returns:
+        dicts, lists, strings, numbers, booleans and None.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, StrEnum):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    return value
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Rebuild a spec object from plain JSON values.
+
+    Args:
+        kind: the dataclass to build.
+        data: what `to_json` gave.
+    Returns:
+        an equal object.
+    Raises:
+        ValueError: unknown or missing field.
+    """
+    return typing.cast(T, _build(kind, data, kind.__name__))
+
+
+def dumps(value: object) -> str:
+    """Canonical JSON text of a spec object: sorted keys, no NaN, no spaces."""
+    return json.dumps(to_json(value), sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
+def loads(kind: type[T], text: str) -> T:
+    """Rebuild a spec object from `dumps` text."""
+    return from_json(kind, json.loads(text))
+
+
+def _build(kind: Any, data: Any, where: str) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = [option for option in typing.get_args(kind) if option is not type(None)]
+        return None if data is None else _build(inner[0], data, where)
+    if origin is tuple:
+        return tuple(_build(typing.get_args(kind)[0], item, where) for item in data)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return kind(data)
+    if dataclasses.is_dataclass(kind):
+        return _build_dataclass(kind, data, where)
+    return float(data) if kind is float else data
+
+
+def _build_dataclass(kind: Any, data: Any, where: str) -> Any:
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise ValueError(f"{where}: unknown fields {', '.join(unknown)}")
+    values = {name: _build(hints[name], item, f"{where}.{name}") for name, item in data.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"{where}: {error}") from error
