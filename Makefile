@@ -15,7 +15,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml constraints.txt | sha256sum | cut -c1-16)
 TORCH := $(shell grep '^torch==' constraints.txt)
 # One line a package instead of silence or a flood; pip's errors go to standard error and stay whole.
-BRIEF := sed -un 's/^ *\(Downloading\|Installing\|Successfully installed\)/  \1/; s/^\(.\{110\}\).*/\1…/; /^  [DIS]/p'
+BRIEF := sed -Eun 's/^(.{110}).*/\1…/; s/^ *(Downloading|Installing collected|Successfully installed) /  \1 /p'
 
 .PHONY: help venv demo test check style faults bench tree
 
