@@ -21,6 +21,21 @@ RECIPE_VERSION = 1
 RESULT_VERSION = 1
 """Format of result.json."""
 
+TINY_VERSION = "1"
+"""Revision of the tiny demo models: raised when their architecture, tokenizer or pretraining changes."""
+
+SELECTION_METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "f1_micro",
+    "f1_weighted",
+    "loss",
+    "precision_weighted",
+    "recall_weighted",
+)
+"""Validation metrics that `recipe.select_on` may name besides `last`; of `loss` the lowest is best, of the others the highest."""
+
 
 class Strategy(StrEnum):
     """How a model is tuned; the last two are baselines and have no model."""
