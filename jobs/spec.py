@@ -34,7 +34,7 @@ SELECTION_METRICS = (
     "precision_weighted",
     "recall_weighted",
 )
-"""Validation metrics that `recipe.select_on` may name besides `last`; of `loss` the lowest is best, of the others the highest."""
+"""Validation metrics that `recipe.select_on` may name besides `last`; `loss` is best low, the others high."""
 
 
 class Strategy(StrEnum):
