@@ -7,6 +7,7 @@ way these objects cross a process or reach a file.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import types
 import typing
@@ -280,6 +281,8 @@ class EventKind(StrEnum):
     CELL_INTERRUPTED = "cell_interrupted"
     """The cell was given back unfinished: stopped, or given up on command."""
     PACK_FINISHED = "pack_finished"
+    PACK_LOST = "pack_lost"
+    """Said by the runner for a trial that died or raised. Data: kind, reason, log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -417,8 +420,14 @@ def _build(kind: Any, data: Any, where: str) -> Any:
     return float(data) if kind is float else data
 
 
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    # Evaluating annotations is slow, and a result holds many metrics.
+    return typing.get_type_hints(kind)
+
+
 def _build_dataclass(kind: Any, data: Any, where: str) -> Any:
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     unknown = sorted(set(data) - set(hints))
     if unknown:
         raise ValueError(f"{where}: unknown fields {', '.join(unknown)}")

@@ -1,0 +1,296 @@
+"""Files of a results folder: the only place that knows their names.
+
+root/
+  grid.db  tuning.db  lock
+  cells/<cell_id>/<epoch>-<attempt>-<nonce>/{manifest.json,result.json,predictions.parquet,...}
+  checkpoints/<cell_id>/...
+  logs/<epoch>-<pack_id>.jsonl
+  report/  report/heatmaps/  report/tables/
+  tmp/          folders being written
+  quarantine/   damaged folders, set aside by `finegrid doctor --rebuild`
+
+A trial only ever adds folders under cells/ and checkpoints/ and lines to its log; the index is the driver's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from jobs.durable import (
+    MANIFEST,
+    DamagedResult,
+    Writer,
+    commit_folder,
+    disk_problem,
+    read_manifest,
+    sync_folder,
+    verify_file,
+    verify_folder,
+    write_atomically,
+    write_synced,
+)
+from jobs.errors import BugError, EnvironmentProblem, UserError
+from jobs.failpoints import failpoint
+from jobs.spec import RESULT_VERSION, CellResult, dumps, from_json
+from jobs.temporary import new_temporary, sweep
+
+__all__ = [
+    "MANIFEST",
+    "RESULT",
+    "AttemptName",
+    "DamagedResult",
+    "Layout",
+    "cache_root",
+    "check_cell_id",
+    "complete_results",
+    "publish",
+    "read_manifest",
+    "read_result",
+    "results_of",
+    "sweep_temporary",
+    "verify",
+    "write_atomically",
+]
+
+RESULT = "result.json"
+_CELL_ID = re.compile(r"[0-9a-f]{16}")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+_ATTEMPT_FOLDER = re.compile(r"(?P<epoch>[0-9]{1,9})-(?P<attempt>[0-9]{1,9})-(?P<nonce>[0-9a-f]{8})")
+
+
+def check_cell_id(cell_id: str) -> str:
+    """Return the id unchanged when it is 16 hex characters; folders are named after nothing else.
+
+    Raises:
+        UserError: it is something else.
+    """
+    if not _CELL_ID.fullmatch(cell_id):
+        raise UserError(f"{cell_id[:80]!r} is not a cell id: 16 characters 0-9 a-f are expected")
+    return cell_id
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Names inside one results folder."""
+
+    root: Path
+
+    @property
+    def index(self) -> Path:
+        """The SQLite index."""
+        return self.root / "grid.db"
+
+    @property
+    def tuning(self) -> Path:
+        """Optuna's database."""
+        return self.root / "tuning.db"
+
+    @property
+    def lock(self) -> Path:
+        """File whose flock is the right to write."""
+        return self.root / "lock"
+
+    @property
+    def cells(self) -> Path:
+        """Result folders."""
+        return self.root / "cells"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Checkpoint folders."""
+        return self.root / "checkpoints"
+
+    @property
+    def logs(self) -> Path:
+        """Pack logs."""
+        return self.root / "logs"
+
+    @property
+    def report(self) -> Path:
+        """What people look at."""
+        return self.root / "report"
+
+    @property
+    def heatmaps(self) -> Path:
+        """Pictures."""
+        return self.report / "heatmaps"
+
+    @property
+    def tables(self) -> Path:
+        """Tables in CSV, Markdown and LaTeX."""
+        return self.report / "tables"
+
+    @property
+    def temporary(self) -> Path:
+        """Folders being written."""
+        return self.root / "tmp"
+
+    @property
+    def quarantine(self) -> Path:
+        """Damaged folders set aside."""
+        return self.root / "quarantine"
+
+    def cell(self, cell_id: str) -> Path:
+        """Folder of one cell's result folders."""
+        return self.cells / check_cell_id(cell_id)
+
+    def checkpoint(self, cell_id: str) -> Path:
+        """Folder of one cell's checkpoints."""
+        return self.checkpoints / check_cell_id(cell_id)
+
+    def pack_log(self, epoch: int, pack_id: str) -> Path:
+        """Log of one pack: one JSON object a line.
+
+        Raises:
+            BugError: the pack id could leave the folder.
+        """
+        if not _SAFE_NAME.fullmatch(pack_id):
+            raise BugError(f"pack id {pack_id!r} is not a safe file name")
+        return self.logs / f"{int(epoch)}-{pack_id}.jsonl"
+
+    def relative(self, path: Path) -> str:
+        """A path inside the results folder, relative to it, with forward slashes."""
+        return path.relative_to(self.root).as_posix()
+
+
+@dataclass(frozen=True, order=True)
+class AttemptName:
+    """The name of a result folder, read; sorts by epoch, then attempt."""
+
+    epoch: int
+    attempt: int
+    nonce: str
+
+    @classmethod
+    def parse(cls, name: str) -> AttemptName | None:
+        """Read a folder name; None when it is not one of ours."""
+        match = _ATTEMPT_FOLDER.fullmatch(name)
+        return cls(int(match["epoch"]), int(match["attempt"]), match["nonce"]) if match else None
+
+    def __str__(self) -> str:
+        """The folder name."""
+        return f"{self.epoch}-{self.attempt}-{self.nonce}"
+
+
+def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> Path:
+    """Write a finished cell's folder so that it is either complete or not there.
+
+    Args:
+        layout: the results folder.
+        result: becomes result.json.
+        files: name -> callable that writes a file or a folder to the path it is given.
+
+    Returns:
+        the new folder, cells/<cell_id>/<epoch>-<attempt>-<nonce>.
+
+    Raises:
+        EnvironmentProblem: the disk refused; nothing is visible then.
+        UserError: the cell id is not one.
+    """
+    target = layout.cell(result.cell.cell_id) / str(AttemptName(result.epoch, result.attempt, secrets.token_hex(4)))
+    text = dumps(result).encode("utf-8")
+    for name in files:
+        if not _SAFE_NAME.fullmatch(name) or name in (MANIFEST, RESULT):
+            raise BugError(f"file name {name!r} cannot stand in a result folder")
+    try:
+        _make_cell_folder(target.parent)
+        temporary = new_temporary(layout.temporary)
+    except OSError as error:
+        raise disk_problem(target, error) from error
+    failpoint("result.begun")
+    commit_folder(temporary, target, {**files, RESULT: lambda path: write_synced(path, text)})
+    return target
+
+
+def _make_cell_folder(folder: Path) -> None:
+    if folder.is_symlink() or folder.parent.is_symlink():
+        raise EnvironmentProblem(f"{folder} is a symbolic link: results are only written into real folders")
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def verify(folder: Path) -> None:
+    """Compare every file of a result folder with its manifest.
+
+    Raises:
+        DamagedResult: the first file that is missing or different.
+    """
+    verify_folder(folder)
+
+
+def read_result(folder: Path) -> CellResult:
+    """Read result.json after checking it against the manifest, the folder's name and its parent's.
+
+    Raises:
+        DamagedResult: it is not what was written, or not of this cell and attempt.
+    """
+    entry = read_manifest(folder).get(RESULT)
+    if entry is None:
+        raise DamagedResult(f"{folder}: the manifest does not name {RESULT}")
+    verify_file(folder, RESULT, entry)
+    result = _parse_result(folder)
+    name = AttemptName.parse(folder.name)
+    if name is None or (result.epoch, result.attempt) != (name.epoch, name.attempt):
+        raise DamagedResult(f"{folder}: holds epoch {result.epoch} attempt {result.attempt}, its name says otherwise")
+    if result.cell.cell_id != folder.parent.name:
+        raise DamagedResult(f"{folder}: holds cell {result.cell.cell_id}, its folder says otherwise")
+    return result
+
+
+def _parse_result(folder: Path) -> CellResult:
+    try:
+        data = json.loads((folder / RESULT).read_text("utf-8"))
+        if data["version"] > RESULT_VERSION:
+            raise DamagedResult(f"{folder}: result version {data['version']}, this FineGrid knows {RESULT_VERSION}")
+        return from_json(CellResult, data)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedResult(f"{folder}: {RESULT} cannot be read ({type(error).__name__}: {error})") from error
+
+
+def complete_results(layout: Layout, *, skip: Collection[str] = frozenset()) -> Iterator[Path]:
+    """Every result folder with a manifest, by cell, epoch and attempt; hashes are not looked at.
+
+    Args:
+        layout: the results folder.
+        skip: cell ids to leave out without looking into their folders.
+    """
+    if not layout.cells.is_dir():
+        return
+    with os.scandir(layout.cells) as entries:
+        names = sorted(entry.name for entry in entries if _CELL_ID.fullmatch(entry.name) and entry.name not in skip)
+    for cell_id in names:
+        yield from results_of(layout, cell_id)
+
+
+def results_of(layout: Layout, cell_id: str) -> list[Path]:
+    """The complete result folders of one cell, oldest attempt first."""
+    folder = layout.cell(cell_id)
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    found = [(name, path) for path in folder.iterdir() if (name := AttemptName.parse(path.name)) is not None]
+    return [path for _, path in sorted(found) if not path.is_symlink() and (path / MANIFEST).is_file()]
+
+
+def sweep_temporary(layout: Layout) -> int:
+    """Remove temporary folders of processes that are gone; see `jobs.temporary`.
+
+    Returns:
+        number of folders removed.
+    """
+    return sweep(layout.temporary)
+
+
+def cache_root() -> Path:
+    """Folder for what can be made again: $FINEGRID_CACHE, else $XDG_CACHE_HOME/finegrid, else ~/.cache/finegrid."""
+    own = os.environ.get("FINEGRID_CACHE")
+    if own:
+        return Path(own).expanduser().absolute()
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "finegrid"
