@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
+import sqlalchemy as sa
+
+from grid.store import schema
+from jobs.spec import Strategy
 
 AXES: Final = ("model", "strategy", "variant", "dataset", "protocol", "num_labels", "num_samples", "seed")
 """Columns that every cell has; further declared axes (such as learning_rate) follow under their own name."""
@@ -15,6 +21,21 @@ CELL_COLUMNS: Final = ("cell_id", *AXES, "task", "state", "kind", "reason", "ret
 METRIC_COLUMNS: Final = ("cell_id", "split", "name", "label", "value", "undefined")
 PROVENANCE: Final = ("device", "dtype", "base_mode", "numerics")
 """How a number was computed; a table that mixes values of these says so."""
+
+COST_SPLIT: Final = "cost"
+"""Stands in the column `split` for what training took and how far it went."""
+COSTS: Final = (
+    "train_seconds",
+    "train_samples_per_second",
+    "eval_samples_per_second",
+    "peak_memory_bytes",
+    "total_flops",
+    "trainable_parameters",
+    "total_parameters",
+    "epochs",
+    "best_step",
+    "stopped_step",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +54,32 @@ class Results:
     def declared(self) -> pd.DataFrame:
         """The cells that the config still declares; retired ones stay out of figures."""
         return self.cells[~self.cells["retired"].astype(bool)]
+
+
+def load(root: Path) -> Results:
+    """Read the index of a results folder; works beside a running driver and on read-only media.
+
+    Args:
+        root: a results folder.
+    Returns:
+        its cells and metrics.
+    Raises:
+        UserError: no store there, or one of another schema version.
+        EnvironmentProblem: the index is damaged.
+    """
+    engine = schema.open_read_only(root)
+    try:
+        # One transaction: cells and metrics are of the same moment although a run may be writing.
+        with engine.connect() as connection, connection.begin():
+            name = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one()
+            cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
+            metrics = connection.execute(sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS)))
+            numbers = [dict(row) for row in metrics.mappings()]
+            costs = connection.execute(sa.select(schema.results.c.cell_id, *(schema.results.c[n] for n in COSTS)))
+            numbers.extend(_cost_metrics(costs.mappings()))
+    finally:
+        engine.dispose()
+    return results_from(name, cells, numbers)
 
 
 def results_from(grid: str, cells: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]]) -> Results:
@@ -54,3 +101,39 @@ def results_from(grid: str, cells: Sequence[Mapping[str, Any]], metrics: Sequenc
         [[row.get(name) for name in METRIC_COLUMNS] for row in metrics], columns=list(METRIC_COLUMNS), dtype=object
     )
     return Results(grid=grid, cells=table, metrics=numbers, axes=(*AXES, *further))
+
+
+def _cells_query() -> sa.Select[Any]:
+    cells, results = schema.cells, schema.results
+    found = sa.select(cells, *(results.c[name] for name in (*PROVENANCE, "marks_json")))
+    return found.select_from(cells.outerjoin(results)).order_by(cells.c.position, cells.c.cell_id)
+
+
+def _cell(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """One row of the table of cells, from a row of the index."""
+    cell = {name: row.get(name) for name in (*CELL_COLUMNS, *PROVENANCE)}
+    cell["task"] = json.loads(row["spec_json"])["data"]["task"]
+    cell["baseline"] = Strategy(row["strategy"]).is_baseline
+    cell["marks"] = tuple(json.loads(row["marks_json"])) if row["marks_json"] else ()
+    further = {name: value for name, value in json.loads(row["axes_json"]).items() if name not in cell}
+    return {**cell, **{name: _scalar(value) for name, value in further.items()}}
+
+
+def _scalar(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def _cost_metrics(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+    return [
+        {
+            "cell_id": row["cell_id"],
+            "split": COST_SPLIT,
+            "name": name,
+            "label": "",
+            "value": row[name],
+            "undefined": None,
+        }
+        for row in rows
+        for name in COSTS
+        if row[name] is not None
+    ]
