@@ -1,0 +1,1 @@
+"""Rows: where they come from, how they are checked, and which of them a cell gets."""
