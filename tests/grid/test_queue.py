@@ -221,7 +221,8 @@ def test_a_bug_raised_midway_is_isolated_in_halves() -> None:
     desk.start(pack, 0, 1)
     verdicts = desk.kill(pack, FailureKind.BUG)
     assert not any(verdict.is_final for verdict in verdicts.values())
-    assert [seeds(desk.take()), seeds(desk.take()), seeds(solo := desk.take())] == [[3], [1], [2]]
+    innocent, first, solo = desk.take(), desk.take(), desk.take()
+    assert [seeds(innocent), seeds(first), seeds(solo)] == [[3], [1], [2]]
     desk.start(solo, 0)
     final = desk.kill(solo, FailureKind.BUG)[2]
     assert final.is_final and final.kind is FailureKind.BUG

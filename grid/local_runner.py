@@ -1,0 +1,64 @@
+"""Runs packs one after another in this process: the same code path as a trial, without Ray."""
+
+from __future__ import annotations
+
+import time
+
+from grid.queue import Queue
+from grid.runner import OnEvent, PackSession, ShouldStop, Site, Trial, TrialModule, WarmState, given_back, load_trial
+from jobs.spec import Event, EventKind, PackSpec
+from jobs.storage import Layout
+
+_POLL_S = 0.1
+
+
+class LocalRunner:
+    """A runner without workers; its base stays warm from pack to pack."""
+
+    def __init__(self, site: Site) -> None:
+        """Remember the site; torch is imported with the first pack."""
+        self._site = site
+        self._layout = Layout(site.results)
+        self._trial: TrialModule | None = None
+        self._workshop: WarmState | None = None
+        self._warm_base: str | None = None
+
+    def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
+        """See `grid.runner.Runner`."""
+        while not should_stop() and not queue.is_finished:
+            pack = queue.next_pack(self._warm_base)
+            if pack is None:
+                time.sleep(min(_POLL_S, queue.wait_s or _POLL_S))
+                continue
+            self._run(pack, queue, on_event, should_stop)
+            self._warm_base = pack.base_key
+
+    def close(self) -> None:
+        """Forget the warm base."""
+        self._workshop = None
+
+    def _run(self, pack: PackSpec, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
+        session = PackSession(pack, lambda: self._start(pack), self._layout)
+        try:
+            while (event := session.advance()) is not None:
+                for item in _with_leftovers(event, session, queue):
+                    on_event(item)
+                if should_stop():
+                    session.stop()
+        finally:
+            session.close()
+        if session.has_raised:
+            self._workshop = None
+
+    def _start(self, pack: PackSpec) -> Trial:
+        self._trial = self._trial or load_trial(self._site)
+        if self._workshop is None or not self._workshop.is_clean():
+            self._workshop = self._trial.Workshop(self._site.results, self._site.cache)
+        return self._trial.run_pack(pack, self._workshop)
+
+
+def _with_leftovers(event: Event, session: PackSession, queue: Queue) -> list[Event]:
+    """A stopped trial may keep silent about cells it never began: they go back before the pack ends."""
+    if event.kind is EventKind.PACK_FINISHED and session.was_stopped:
+        return given_back(queue, session.pack.pack_id)
+    return [event]
