@@ -1,0 +1,145 @@
+"""From a result folder to rows of the index: idempotent, and fenced by (epoch, attempt)."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+
+from grid.store import schema
+from grid.store.rows import cell_row, metric_rows, result_row
+from grid.store.states import check_step
+from jobs.failpoints import failpoint
+from jobs.spec import CellResult, CellState
+from jobs.storage import DamagedResult, Layout, read_result, verify
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """A complete result folder whose every byte was checked."""
+
+    result: CellResult
+    folder: str
+    """Relative to the results folder."""
+
+
+def read_published(layout: Layout, folder: Path) -> Published:
+    """Check and read a result folder.
+
+    Raises:
+        DamagedResult: a file is missing or different.
+    """
+    result = read_result(folder)
+    verify(folder)
+    return Published(result=result, folder=layout.relative(folder))
+
+
+def insert_result(connection: Connection, published: Published, *, grid: str) -> bool:
+    """Make a cell done, unless it is already or a newer attempt was handed out.
+
+    Args:
+        connection: inside a transaction of the driver.
+        published: what was found.
+        grid: name the store belongs to.
+
+    Returns:
+        True when the result is now in the index; False when it was refused (logged) or known.
+    """
+    result = published.result
+    if result.cell.grid != grid:
+        logger.warning(
+            "%s: result of the grid %r refused, this store belongs to %r", published.folder, result.cell.grid, grid
+        )
+        return False
+    present = _present(connection, published)
+    if not _may_enter(present, published):
+        return False
+    check_step(result.cell.cell_id, CellState(present.state), CellState.DONE)
+    _insert_rows(connection, published)
+    return True
+
+
+def _present(connection: Connection, published: Published) -> Any:
+    cell_id = published.result.cell.cell_id
+    table = schema.cells
+    query = sa.select(table.c.state, table.c.epoch, table.c.attempt).where(table.c.cell_id == cell_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        _insert_undeclared(connection, published)
+        row = connection.execute(query).one()
+    return row
+
+
+def _insert_undeclared(connection: Connection, published: Published) -> None:
+    # A result without a declaration: a new index over old folders. It counts once a declaration names it.
+    last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(schema.cells.c.position), -1))).scalar_one()
+    row = cell_row(published.result.cell, last + 1) | {"retired": True, "state": str(CellState.PENDING)}
+    connection.execute(sa.insert(schema.cells), row | {"epoch": 0, "attempt": 0})
+
+
+def _may_enter(present: Any, published: Published) -> bool:
+    result = published.result
+    found, handed_out = (result.epoch, result.attempt), (present.epoch, present.attempt)
+    if present.state == CellState.DONE:
+        if found != handed_out:
+            logger.warning("%s: refused, the cell is done since epoch %d attempt %d", published.folder, *handed_out)
+        return False
+    if found < handed_out:
+        logger.warning("%s: refused, epoch %d attempt %d was handed out after it", published.folder, *handed_out)
+        return False
+    return True
+
+
+def _insert_rows(connection: Connection, published: Published) -> None:
+    result, now = published.result, utc_now()
+    cell_id = result.cell.cell_id
+    connection.execute(insert(schema.results).on_conflict_do_nothing(), result_row(result, published.folder, now))
+    failpoint("db.inserted")
+    rows = metric_rows(result)
+    if rows:
+        connection.execute(insert(schema.metrics).on_conflict_do_nothing(), rows)
+    done = {"state": str(CellState.DONE), "kind": None, "reason": None}
+    cells, attempts = schema.cells, schema.attempts
+    numbers = {"epoch": result.epoch, "attempt": result.attempt}
+    connection.execute(sa.update(cells).where(cells.c.cell_id == cell_id).values(**done, **numbers))
+    where = _only(result.provenance, "host", "pid")
+    key = {"cell_id": cell_id, **numbers}
+    upsert = insert(attempts).values(**key, **done, **where, ended_at=now)
+    changed = {name: upsert.excluded[name] for name in (*done, *where, "ended_at")}
+    connection.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=changed))
+
+
+def _only(values: Any, *names: str) -> dict[str, Any]:
+    return {name: values[name] for name in names if values.get(name) is not None}
+
+
+def readable(layout: Layout, folders: Sequence[Path]) -> list[Published]:
+    """Read what can be read; damaged folders are logged and left for `finegrid doctor`."""
+    found = []
+    for folder in folders:
+        published = _read_or_log(layout, folder)
+        if published is not None:
+            found.append(published)
+    return found
+
+
+def _read_or_log(layout: Layout, folder: Path) -> Published | None:
+    try:
+        return read_published(layout, folder)
+    except DamagedResult as error:
+        logger.warning("%s; the cell is computed again, `finegrid doctor --rebuild` sets the folder aside", error)
+        return None
+
+
+def utc_now() -> str:
+    """The present time as the store writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

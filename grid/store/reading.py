@@ -1,0 +1,82 @@
+"""Questions that the driver, `status` and planning ask the index."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from grid.store import schema
+from grid.store.problems import explained
+from grid.store.rows import CellRow
+from jobs.spec import CellState, FailureKind
+from jobs.storage import Layout
+
+
+def read_states(connection: Connection) -> dict[str, CellRow]:
+    """Every cell in declared order, retired ones last."""
+    table = schema.cells
+    query = sa.select(
+        table.c.cell_id,
+        table.c.state,
+        table.c.kind,
+        table.c.reason,
+        table.c.epoch,
+        table.c.attempt,
+        table.c.log,
+        table.c.retired,
+        table.c.title,
+    ).order_by(table.c.retired, table.c.position, table.c.cell_id)
+    return {row[0]: _cell_row(row) for row in connection.execute(query)}
+
+
+def read_pins(connection: Connection) -> dict[str, str]:
+    """Pinned revisions by name."""
+    query = sa.select(schema.pins.c.name, schema.pins.c.revision).order_by(schema.pins.c.name)
+    return {name: revision for name, revision in connection.execute(query)}
+
+
+def read_grid(connection: Connection) -> str:
+    """Name of the grid that the store belongs to."""
+    return str(connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one())
+
+
+def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
+    """States and pins of a results folder without a claim and without writing: for dry runs.
+
+    Args:
+        root: a results folder; may not exist.
+
+    Returns:
+        cells by id, and pinned revisions by name; both empty when there is no store.
+
+    Raises:
+        UserError: the store has another schema version.
+        EnvironmentProblem: it is damaged.
+    """
+    path = Layout(root).index
+    if not path.exists():
+        return {}, {}
+    engine = schema.open_read_only(root)
+    try:
+        with explained(path), engine.connect() as connection:
+            return read_states(connection), read_pins(connection)
+    finally:
+        engine.dispose()
+
+
+def _cell_row(row: Any) -> CellRow:
+    cell_id, state, kind, reason, epoch, attempt, log, retired, title = row
+    return CellRow(
+        cell_id=cell_id,
+        state=CellState(state),
+        kind=FailureKind(kind) if kind else None,
+        reason=reason,
+        epoch=epoch,
+        attempt=attempt,
+        log=log,
+        retired=retired,
+        title=title,
+    )
