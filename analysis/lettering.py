@@ -16,25 +16,27 @@ FONT = "DejaVu Sans"
 MISSING_SIGN = "▯"
 _LINE_HEIGHT = 1.25
 _POINTS_PER_INCH = 72.0
+_HINTING_SLACK = 1.02
+"""Drawn on a pixel grid, letters are up to this much wider than their outlines."""
 _BREAK_AFTER = re.compile(r"(?<=[/\-_.,:;·+ ])")
 
 
 def drawable(text: str) -> str:
-    """Replace what cannot be drawn: control and direction signs by nothing, signs outside the font by a box."""
+    """Replace what cannot be drawn: control and direction signs by nothing, signs outside the font by a box; line ends stay."""
     font = font_manager.get_font(font_manager.findfont(FONT))
     kept = (
-        " " if sign.isspace() else sign
+        sign if sign == "\n" else " " if sign.isspace() else sign
         for sign in text
-        if not unicodedata.category(sign).startswith("C") or sign in "\n\t"
+        if sign.isspace() or not unicodedata.category(sign).startswith("C")
     )
-    return "".join(sign if font.get_char_index(ord(sign)) else MISSING_SIGN for sign in kept)
+    return "".join(sign if sign == "\n" or font.get_char_index(ord(sign)) else MISSING_SIGN for sign in kept)
 
 
 @functools.lru_cache(maxsize=4096)
 def _line_width(line: str, size: float, weight: str) -> float:
     properties = FontProperties(family=FONT, size=size, weight=weight)
     width, _, _ = text_to_path.get_text_width_height_descent(line, properties, False)
-    return float(width) / _POINTS_PER_INCH
+    return float(width) / _POINTS_PER_INCH * _HINTING_SLACK
 
 
 def width_in(text: str, size: float, *, weight: str = "normal") -> float:

@@ -1,0 +1,258 @@
+"""Heatmaps of a results folder, for any metric and axes: `python -m analysis.heatmaps RESULTS`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import io
+import re
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from analysis.aggregate import Key, Pivot, default_axes, pivot
+from analysis.heatmap_figure import draw
+from analysis.heatmap_layout import axis_text, key_text
+from analysis.load import COST_SPLIT, COSTS, Results, load
+from analysis.style import figure_settings, metric_style
+from jobs.errors import EnvironmentProblem, FineGridError, UserError
+from jobs.storage import Layout, write_atomically
+
+DEFAULT_METRIC: Final = "accuracy"
+DOTS_PER_INCH: Final = 150
+_MOST_PIXELS: Final = 30_000
+"""Longest side of a PNG: readers and the renderer give up at 65,535."""
+_VALIDATION_PREFIX: Final = "val_"
+_TEST_METRICS: Final = ("accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss")
+"""Metrics that may be asked for before any cell is done."""
+
+
+def draw_defaults(
+    results: Path, *, metric: str = DEFAULT_METRIC, split: str | None = None, out: Path | None = None
+) -> list[Path]:
+    """Draw the default figures of a results folder: all models in one picture, and one picture a model.
+
+    Args:
+        results: a results folder.
+        metric: name of a metric, `val_` in front for validation rows.
+        split: test | validation | train; None: test, or what the metric's prefix says.
+        out: folder for the files; None: RESULTS/report/heatmaps.
+    Returns:
+        the files written, PNG and SVG, the picture of all models first.
+    Raises:
+        UserError: no store there, or no such metric.
+        EnvironmentProblem: the index is damaged, or the folder cannot be written.
+    Side effects:
+        makes the folder; in the default one, removes pictures of models that are gone.
+    """
+    folder = out or Layout(results).heatmaps
+    loaded = load(results)
+    name, split = resolve_metric(loaded, metric, split)
+    written = _save_all(folder, _default_figures(loaded, name, split))
+    if out is None:
+        _remove_stale(folder, f"{_file_metric(name, split)}-model-*", written)
+    return written
+
+
+def draw_chosen(
+    results: Path, *, metric: str, split: str | None, rows: Sequence[str], cols: Sequence[str], out: Path
+) -> list[Path]:
+    """Draw one figure with chosen axes; an empty choice means the default rows or columns.
+
+    Args:
+        results: a results folder.
+        metric: as in `draw_defaults`.
+        split: as in `draw_defaults`.
+        rows: axes of the rows.
+        cols: axes of the columns.
+        out: folder for the files.
+    Returns:
+        the files written.
+    Raises:
+        UserError: no store there, no such metric or axis, an axis in rows and columns.
+    """
+    loaded = load(results)
+    name, split = resolve_metric(loaded, metric, split)
+    default_rows, default_cols = default_axes(loaded)
+    check_axes(loaded, rows, cols)
+    rows = rows or [axis for axis in default_rows if axis not in cols]
+    cols = cols or [axis for axis in default_cols if axis not in rows]
+    chosen = pivot(loaded, metric=name, split=split, row_axes=rows, col_axes=cols)
+    stem = _slug(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}")
+    return _save_all(out, iter([(stem, chosen, _title(chosen))]))
+
+
+def resolve_metric(results: Results, metric: str, split: str | None) -> tuple[str, str]:
+    """Find a metric of the store.
+
+    Args:
+        results: the tables of a store.
+        metric: a name, or `val_` and a name.
+        split: where it was measured; None: test.
+    Returns:
+        name and split as they stand in the store.
+    Raises:
+        UserError: the store has no such metric or not on this split; names the nearest ones.
+    """
+    metrics = results.metrics[results.metrics["label"].fillna("") == ""]
+    pairs = set(zip(metrics["name"], metrics["split"], strict=True)) | {(name, COST_SPLIT) for name in COSTS}
+    if not len(metrics):
+        pairs |= {(name, split) for name in _TEST_METRICS for split in ("test", "validation")}
+    names = {name for name, _ in pairs}
+    if metric not in names and metric.startswith(_VALIDATION_PREFIX):
+        if split not in (None, "validation"):
+            raise UserError(f"--metric {metric} means validation rows, but --split says {split}: give one of them")
+        metric, split = metric.removeprefix(_VALIDATION_PREFIX), "validation"
+    if metric not in names:
+        raise UserError(f"unknown metric {metric!r}: {_nearest(metric, names)}")
+    split = COST_SPLIT if metric in COSTS else split or "test"
+    if (metric, split) not in pairs:
+        found = ", ".join(sorted(where for name, where in pairs if name == metric))
+        raise UserError(f"{metric} was not measured on split {split!r}; it is there for: {found}")
+    return metric, split
+
+
+def check_axes(results: Results, rows: Sequence[str], cols: Sequence[str]) -> None:
+    """Refuse axes that the store does not have, and one that stands on both sides.
+
+    Raises:
+        UserError: names the nearest axes.
+    """
+    for axis in (*rows, *cols):
+        if axis not in results.axes:
+            raise UserError(f"unknown axis {axis!r}: {_nearest(axis, results.axes)}")
+    twice = sorted({axis for axis in (*rows, *cols) if (*rows, *cols).count(axis) > 1})
+    if twice:
+        raise UserError(f"axis {', '.join(twice)} is named twice: rows and columns must differ")
+
+
+def _default_figures(results: Results, metric: str, split: str) -> Iterator[tuple[str, Pivot, str]]:
+    """File name, layout and title of each default figure."""
+    rows, cols = default_axes(results)
+    everything = pivot(results, metric=metric, split=split, row_axes=rows, col_axes=cols)
+    yield f"{_file_metric(metric, split)}-models", everything, _title(everything)
+    data_cols = [axis for axis in cols if axis != "num_labels"]
+    stems: set[str] = set()
+    for key in everything.rows:
+        if key in everything.baseline_rows:
+            continue
+        one = pivot(_only(results, rows, key), metric=metric, split=split, row_axes=["num_labels"], col_axes=data_cols)
+        name = key_text(rows, key, is_baseline=False)
+        stem = _distinct_stem(f"{_file_metric(metric, split)}-model-{_slug(name)}", stems)
+        yield stem, one, f"{_title(one)}\n{name}"
+
+
+def _only(results: Results, axes: Sequence[str], key: Key) -> Results:
+    """The declared cells of one row of the figure of all models."""
+    cells = results.declared
+    kept = cells[~cells["baseline"].astype(bool)]
+    for axis, value in zip(axes, key, strict=True):
+        kept = kept[kept[axis].isna() if value is None else kept[axis] == value]
+    return dataclasses.replace(results, cells=kept)
+
+
+def _title(shown: Pivot) -> str:
+    unit = metric_style(shown.metric).unit
+    where = "" if shown.split == COST_SPLIT else f" on {shown.split} rows"
+    return f"{shown.grid}: {axis_text(shown.metric)}{where}{unit}"
+
+
+def _save_all(folder: Path, figures: Iterator[tuple[str, Pivot, str]]) -> list[Path]:
+    written = []
+    for stem, shown, title in figures:
+        if not shown.rows or not shown.cols:
+            raise UserError(f"{shown.grid}: no declared cells to draw")
+        written += _save(folder / stem, shown, title)
+    return written
+
+
+def _save(stem: Path, shown: Pivot, title: str) -> list[Path]:
+    """Write one figure as PNG and SVG; equal input gives equal bytes."""
+    try:
+        stem.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{stem.parent}: cannot be made ({error.strerror}); choose another with --out"
+        ) from error
+    paths = []
+    with figure_settings():
+        figure = draw(shown, title=title)
+        longest = max(figure.get_size_inches())
+        metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": "FineGrid", "Title": title}}
+        for kind, facts in metadata.items():
+            content = io.BytesIO()
+            figure.savefig(content, format=kind, dpi=min(DOTS_PER_INCH, _MOST_PIXELS / longest), metadata=facts)
+            path = stem.with_name(f"{stem.name}.{kind}")
+            write_atomically(path, content.getvalue())
+            paths.append(path)
+    return paths
+
+
+def _remove_stale(folder: Path, pattern: str, written: Collection[Path]) -> None:
+    for path in sorted(folder.glob(pattern)):
+        if path not in written and path.suffix in (".png", ".svg"):
+            path.unlink()
+
+
+def _file_metric(metric: str, split: str) -> str:
+    prefix = {"validation": _VALIDATION_PREFIX, "train": "train_"}.get(split, "")
+    return _slug(f"{prefix}{metric}")
+
+
+def _slug(text: str) -> str:
+    """Letters, digits, dot, dash and underscore; long names keep their beginning and end."""
+    slug = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
+    return slug if len(slug) <= 100 else f"{slug[:50]}-{slug[-49:]}"
+
+
+def _distinct_stem(stem: str, taken: set[str]) -> str:
+    number, name = 1, stem
+    while name.lower() in taken:
+        number += 1
+        name = f"{stem}-{number}"
+    taken.add(name.lower())
+    return name
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return f"{hint}There are: {', '.join(sorted(known))}"
+
+
+def _split_axes(text: str | None) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()] if text else []
+
+
+def command(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    metric: Annotated[str, typer.Option(help="Metric; val_ in front for validation rows.")] = DEFAULT_METRIC,
+    rows: Annotated[str | None, typer.Option(help="Axes of the rows, with commas between.")] = None,
+    cols: Annotated[str | None, typer.Option(help="Axes of the columns, with commas between.")] = None,
+    split: Annotated[str | None, typer.Option(help="test, validation or train.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the pictures [RESULTS/report/heatmaps].")] = None,
+) -> None:
+    """Draw heatmaps; without --rows and --cols all models in one picture, and one picture a model."""
+    chosen_rows, chosen_cols = _split_axes(rows), _split_axes(cols)
+    try:
+        if chosen_rows or chosen_cols:
+            folder = out or Layout(results).heatmaps
+            paths = draw_chosen(results, metric=metric, split=split, rows=chosen_rows, cols=chosen_cols, out=folder)
+        else:
+            paths = draw_defaults(results, metric=metric, split=split, out=out)
+    except FineGridError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, UserError) else 3) from error
+    for path in paths:
+        typer.echo(path)
+
+
+def main() -> None:
+    """Entry point of `python -m analysis.heatmaps`."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()
