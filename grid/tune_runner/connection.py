@@ -1,0 +1,197 @@
+"""Starting a private Ray on this machine, or joining the cluster that RAY_ADDRESS names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+
+import psutil
+import ray
+from ray._private import services
+from ray._private.utils import read_ray_address
+
+from grid.devices import Devices, cluster_capacity, ray_devices
+from grid.tune_runner.environment import ADDRESS_VARIABLE
+from jobs.errors import EnvironmentProblem
+
+_PREFIX = "finegrid-ray-"
+_MAX_TEMPORARY_PATH = 30
+"""Unix sockets of a session need about 70 more characters, and 107 are allowed in all."""
+_OBJECT_STORE_BYTES = 80 * 2**20
+"""Nothing large travels through Ray: packs and events are short JSON."""
+_BOOTSTRAP = "ray_bootstrap_config.yaml"
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class RayConnection:
+    """The Ray that trials run on, for as long as the context lasts."""
+
+    def __init__(self, local: Devices, logs: Path) -> None:
+        """Remember what a private Ray may use.
+
+        Args:
+            local: devices of this machine.
+            logs: folder for `ray.log`, where Ray's own warnings go.
+        """
+        self._local = local
+        self._logs = logs
+        self._temporary: Path | None = None
+        self._log = _RayLog(logs)
+        self.is_private = not os.environ.get(ADDRESS_VARIABLE)
+
+    def __enter__(self) -> RayConnection:
+        """Start or join.
+
+        Raises:
+            EnvironmentProblem: a cluster runs here and nobody said whether to use it, or Ray does not start.
+        """
+        if self.is_private:
+            refuse_beside_cluster()
+        self._log.open()
+        try:
+            with _SignalsKept():
+                self._connect()
+            self._log.silence_console()
+        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+            self.__exit__(None, None, None)
+            where = "a local Ray" if self.is_private else f"{ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]}"
+            raise EnvironmentProblem(
+                f"Ray: cannot use {where} ({error}). See {self._logs / 'ray.log'}; --local runs without Ray."
+            ) from error
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect; a private Ray ends and its files are removed."""
+        ray.shutdown()
+        if self._temporary is not None:
+            shutil.rmtree(self._temporary, ignore_errors=True)
+        self._log.close()
+
+    def describe(self) -> str:
+        """One line for people: which Ray this is."""
+        devices = self.devices()
+        shape = f"{devices.cpus} CPUs, {devices.gpus} GPUs"
+        if self.is_private:
+            return f"Ray: a private one on this machine ({shape})"
+        return f"Ray: the cluster at {ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]} ({shape})"
+
+    def devices(self) -> Devices:
+        """What packs can be given: of a cluster that grows by itself, what it can grow to."""
+        if self.is_private:
+            return self._local
+        present = ray_devices(ray.cluster_resources(), nodes=len(ray.nodes()))
+        bootstrap = Path.home() / _BOOTSTRAP
+        if not bootstrap.is_file():
+            return present
+        possible = cluster_capacity(_read_yaml(bootstrap))
+        return possible if (possible.gpus, possible.cpus) > (present.gpus, present.cpus) else present
+
+    def _connect(self) -> None:
+        quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if not self.is_private:
+            ray.init(address=os.environ[ADDRESS_VARIABLE], **quiet)
+            return
+        self._temporary = _temporary_folder()
+        ray.init(
+            address="local",
+            num_cpus=self._local.cpus,
+            num_gpus=self._local.gpus,
+            include_dashboard=False,
+            object_store_memory=_OBJECT_STORE_BYTES,
+            _temp_dir=str(self._temporary),
+            **quiet,
+        )
+
+
+def refuse_beside_cluster() -> None:
+    """Stop when a cluster made by `ray start` or `ray up` runs on this machine.
+
+    A private Ray beside it would take the head's cores and leave the cluster idle: hardly what was meant.
+
+    Raises:
+        EnvironmentProblem: there is one, with both ways out.
+    """
+    address = read_ray_address()
+    if address and address in services.find_gcs_addresses():
+        raise EnvironmentProblem(
+            f"A Ray cluster runs on this machine ({address}) and {ADDRESS_VARIABLE} is not set. "
+            f"Set {ADDRESS_VARIABLE}=auto to run on the cluster, or give --local to run in this process alone."
+        )
+
+
+class _SignalsKept:
+    """Keeps our signal handlers through ray.init, which replaces one of them.
+
+    SIGHUP is ignored meanwhile: Ray's processes inherit that, and a closed terminal then ends the run
+    in order instead of tearing Ray down under it.
+    """
+
+    def __enter__(self) -> None:
+        self._is_main = threading.current_thread() is threading.main_thread()
+        if self._is_main:
+            self._kept = {number: signal.getsignal(number) for number in _SIGNALS}
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._is_main:
+            for number, handler in self._kept.items():
+                signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+def _temporary_folder() -> Path:
+    """A new short folder, after removing those of runs that were killed."""
+    root = Path(tempfile.gettempdir())
+    if len(str(root)) > _MAX_TEMPORARY_PATH:
+        root = Path("/tmp")  # noqa: S108 - mkdtemp below makes the private part
+    for folder in root.glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).split("-")[0]
+        is_ours = not folder.is_symlink() and folder.stat().st_uid == os.getuid()
+        if is_ours and pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+
+
+class _RayLog:
+    """Ray's own warnings go to a file; the console belongs to the progress view."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._logger = logging.getLogger("ray")
+        self._file: logging.Handler | None = None
+        self._silenced: list[logging.Handler] = []
+
+    def open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file = logging.FileHandler(self._folder / "ray.log", encoding="utf-8", delay=True)
+        self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        self._file.setLevel(logging.WARNING)
+        self._logger.addHandler(self._file)
+
+    def silence_console(self) -> None:
+        """Take out the handlers that ray.init has added."""
+        self._silenced = [item for item in self._logger.handlers if type(item) is logging.StreamHandler]
+        for handler in self._silenced:
+            self._logger.removeHandler(handler)
+
+    def close(self) -> None:
+        for handler in self._silenced:
+            self._logger.addHandler(handler)
+        if self._file is not None:
+            self._logger.removeHandler(self._file)
+            self._file.close()
+
+
+def _read_yaml(path: Path) -> dict[str, object]:
+    from ruamel.yaml import YAML
+
+    return dict(YAML(typ="safe").load(path.read_text("utf-8")) or {})

@@ -1,0 +1,130 @@
+"""One pass of Ray Tune over a queue.
+
+A pass is a fresh Tuner, because Tune's own restore loses finished trials and `fit` can raise. It
+keeps nothing: its files lie in a temporary folder and go with it.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from grid.queue import Queue
+from grid.runner import OnEvent, ShouldStop, Site, given_back, lost
+from grid.tune_runner.feeder import Feeder
+from grid.tune_runner.listener import Listener
+from grid.tune_runner.mailbox import Mailbox
+from grid.tune_runner.pass_state import PassState
+from grid.tune_runner.trainable import PackTrainable
+from jobs.errors import EnvironmentProblem, one_line
+from jobs.spec import FailureKind, Resources
+
+_logger = logging.getLogger("ray.finegrid")
+
+
+class TuneRunner:
+    """A runner over the Ray this process is connected to."""
+
+    def __init__(self, site: Site, *, can_grow: bool = False) -> None:
+        """Remember the site.
+
+        Args:
+            site: where trials find code and leave files.
+            can_grow: the cluster may add machines, so that a request that does not fit now may fit later.
+        """
+        self._site = site
+        self._can_grow = can_grow
+        self._mailbox: Mailbox | None = None
+
+    def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
+        """See `grid.runner.Runner`; must be called in the main thread."""
+        if not self._can_grow:
+            check_fits(queue.waiting_requests())
+        self._mailbox = self._mailbox or Mailbox()
+        state = PassState(queue, on_event, should_stop, self._site, self._mailbox)
+        folder = Path(tempfile.mkdtemp(prefix="finegrid-tune-"))
+        try:
+            self._fit(state, folder)
+        except Exception as error:
+            # The driver's part cannot raise here, so this is Tune itself; the next pass is a fresh one.
+            _logger.error("a pass of Ray Tune ended early", exc_info=True)
+            self._lose_running(state, error)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        for pack in queue.running_packs():
+            for event in given_back(queue, pack.pack_id):
+                state.tell(event)
+        if state.error is not None:
+            raise state.error
+
+    def close(self) -> None:
+        """End the mailbox."""
+        if self._mailbox is not None and ray.is_initialized():
+            self._mailbox.close()
+        self._mailbox = None
+
+    def _fit(self, state: PassState, folder: Path) -> None:
+        tuner = tune.Tuner(
+            tune.with_resources(PackTrainable, _request),
+            tune_config=tune.TuneConfig(
+                num_samples=-1,
+                search_alg=Feeder(state),
+                reuse_actors=True,
+                trial_name_creator=_trial_name,
+                trial_dirname_creator=_trial_name,
+            ),
+            run_config=tune.RunConfig(
+                name="pass",
+                storage_path=str(folder),
+                callbacks=[Listener(state)],
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+                verbose=0,
+            ),
+        )
+        tuner.fit()
+
+    def _lose_running(self, state: PassState, error: Exception) -> None:
+        reason = f"worker_died: the pass ended early: {one_line(str(error), limit=300)}"
+        for pack in state.queue.running_packs():
+            state.tell(lost(pack.pack_id, FailureKind.TRANSIENT, reason))
+
+
+def check_fits(requests: set[Resources]) -> None:
+    """Refuse requests that no machine of the cluster can ever meet: Tune would wait for ever.
+
+    Raises:
+        EnvironmentProblem: names the request and the largest machine.
+    """
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    for request in sorted(requests, key=str):
+        if not any(_meets(node, request) for node in nodes):
+            shapes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+            raise EnvironmentProblem(
+                f"A pack asks for {request.cpus} CPUs and {request.gpus:g} GPUs, and no machine of this Ray has them "
+                f"({shapes}). Lower compute.cpus_per_trial or compute.gpus_per_trial, or set compute.device: cpu."
+            )
+
+
+def _meets(node: dict[str, float], request: Resources) -> bool:
+    has_memory = request.memory_bytes is None or node.get("memory", 0) >= request.memory_bytes
+    return node.get("CPU", 0) >= request.cpus and node.get("GPU", 0) >= request.gpus and has_memory
+
+
+def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+    wanted = config["resources"]
+    bundle = {"CPU": float(wanted["cpus"])}
+    if wanted["gpus"]:
+        bundle["GPU"] = float(wanted["gpus"])
+    if wanted["memory_bytes"]:
+        bundle["memory"] = float(wanted["memory_bytes"])
+    return tune.PlacementGroupFactory([bundle])
+
+
+def _trial_name(trial: Any) -> str:
+    return f"{trial.config['pack_id']}-{trial.trial_id}"

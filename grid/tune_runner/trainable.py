@@ -1,0 +1,140 @@
+"""The Ray side of a trial: one actor advances one pack after another, a second's worth of events a step."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.result import DONE
+
+from grid.runner import PackSession, Site, Trial, TrialModule, WarmState, load_trial
+from grid.tune_runner.mailbox import fetcher
+from jobs.spec import Command, CommandKind, Event, EventKind, PackSpec, dumps, loads, to_json
+from jobs.storage import Layout
+
+REPORT_EVERY_S = 1.0
+LISTEN_EVERY_S = 0.5
+EVENTS = "events"
+_PROMPT = frozenset({EventKind.PACK_STARTED, EventKind.CELL_FINISHED, EventKind.CELL_FAILED})
+"""Reported at once: results show up live."""
+
+
+class WorkerNotClean(Exception):  # noqa: N818 - its name is the message that reaches the driver
+    """This process should not take another pack: an earlier one raised, or device memory is not free."""
+
+
+class _Process:
+    """What outlives a trial in its process: the loaded trial module and its warm base."""
+
+    trial: TrialModule | None = None
+    workshop: WarmState | None = None
+    has_raised = False
+
+    @classmethod
+    def check(cls) -> None:
+        """Refuse the process for a further pack unless it is clean."""
+        if cls.has_raised or (cls.workshop is not None and not cls.workshop.is_clean()):
+            raise WorkerNotClean
+
+    @classmethod
+    def start(cls, pack: PackSpec, site: Site) -> Trial:
+        """Begin a pack, importing torch and the like the first time."""
+        cls.trial = cls.trial or load_trial(site)
+        cls.workshop = cls.workshop or cls.trial.Workshop(site.results, site.cache)
+        return cls.trial.run_pack(pack, cls.workshop)
+
+
+def order(pack: PackSpec, site: Site, mailbox: str) -> dict[str, Any]:
+    """What a Tune trial is configured with to train a pack."""
+    return {
+        "pack_id": pack.pack_id,
+        "resources": to_json(pack.resources),
+        "pack": dumps(pack),
+        "results": str(site.results),
+        "cache": str(site.cache),
+        "trial_module": site.trial_module,
+        "mailbox": mailbox,
+    }
+
+
+class PackTrainable(tune.Trainable):  # type: ignore[misc]
+    """Trains one pack; reset for the next one while the process and its base stay warm."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        """Take the first pack of this process."""
+        self._open(config)
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next pack.
+
+        Raises:
+            WorkerNotClean: a fresh process should take it.
+        """
+        _Process.check()
+        self._open(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        """Advance the pack for about a second, or up to news that should not wait."""
+        events: list[Event] = []
+        deadline_s = time.monotonic() + REPORT_EVERY_S
+        is_over = self._was_stopped_before_start()
+        while not is_over:
+            event = self._session.advance()
+            if event is None:
+                is_over = True
+                continue
+            _add(events, event)
+            self._listen()
+            if time.monotonic() >= deadline_s or event.kind in _PROMPT:
+                break
+        _Process.has_raised |= self._session.has_raised
+        return {EVENTS: json.dumps([to_json(event) for event in events], allow_nan=False), DONE: is_over}
+
+    def cleanup(self) -> None:
+        """End a pack that Tune takes away midway."""
+        self._session.close()
+
+    def _open(self, config: dict[str, Any]) -> None:
+        pack = loads(PackSpec, config["pack"])
+        site = Site(
+            results=Path(config["results"]), cache=Path(config["cache"]), trial_module=str(config["trial_module"])
+        )
+        self.config = {"pack_id": pack.pack_id}  # Tune sends it with every result: keep it short
+        os.environ["OMP_NUM_THREADS"] = str(pack.resources.cpus)
+        self._session = PackSession(pack, lambda: _Process.start(pack, site), Layout(site.results))
+        self._fetch: Callable[[], list[Command]] = fetcher(config["mailbox"], pack.pack_id)
+        self._listened_s = 0.0
+        self._has_begun = False
+
+    def _was_stopped_before_start(self) -> bool:
+        """A pack that waited for its turn while the run was stopped does not even load its base."""
+        if self._has_begun:
+            return False
+        self._has_begun = True
+        self._listen()
+        return self._session.was_stopped
+
+    def _listen(self) -> None:
+        now_s = time.monotonic()
+        if now_s - self._listened_s < LISTEN_EVERY_S:
+            return
+        self._listened_s = now_s
+        for command in self._fetch():
+            if command.kind is CommandKind.STOP:
+                self._session.stop()
+            else:
+                self._session.tell(command)
+
+
+def _add(events: list[Event], event: Event) -> None:
+    """Of heartbeats in a row only the newest travels."""
+    if events and event.kind is EventKind.HEARTBEAT and events[-1].kind is EventKind.HEARTBEAT:
+        events[-1] = event
+    else:
+        events.append(event)
