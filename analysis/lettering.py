@@ -22,7 +22,7 @@ _BREAK_AFTER = re.compile(r"(?<=[/\-_.,:;·+ ])")
 
 
 def drawable(text: str) -> str:
-    """Replace what cannot be drawn: control and direction signs by nothing, signs outside the font by a box; line ends stay."""
+    """Replace what cannot be drawn: control signs by nothing, signs outside the font by a box; line ends stay."""
     font = font_manager.get_font(font_manager.findfont(FONT))
     kept = (
         sign if sign == "\n" else " " if sign.isspace() else sign
