@@ -1,0 +1,381 @@
+"""From a config file to a `Config` in which everything has been checked, or to the list of all its faults.
+
+    file or shipped name -> YAML -> --set -> sections (grid.config_schema) -> axes (grid.config_axes)
+                                                        -> combinations (grid.config_rules) -> Config
+
+Relative paths inside a config count from the working folder, as those on the command line do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from grid.config_axes import Axis, Variant, canonical_axis, check_axes, check_exclusions, check_overlap, check_variants
+from grid.config_rules import data_problems, recipe_problems
+from grid.config_schema import SECTIONS, ComputeSection, ConfigFile, validate
+from grid.config_yaml import MAX_CHARACTERS, parse_yaml
+from grid.devices import ResourceRequest
+from grid.known_models import ModelReference, distinct_names, reference
+from grid.suggest import nearest
+from jobs.errors import ConfigError, Problem
+from jobs.spec import ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
+
+DEFAULT_CONFIG = "goemotions"
+MAX_CELLS = 100_000
+"""More than this needs --yes: most often a slip in an axis."""
+MAX_CELLS_EVER = 2_000_000
+"""More than this does not fit into memory."""
+_MAX_COMBINATIONS = 10_000
+
+SectionSpec = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec
+SpecT = TypeVar("SpecT", DataSpec, RecipeSpec)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A grid as declared, checked, with nothing resolved yet."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    """In the order declared."""
+    models: tuple[ModelReference, ...]
+    """One for each value of the model axis, in its order."""
+    data: DataSpec
+    recipe: RecipeSpec
+    lora: LoraSpec
+    quantization: QuantizationSpec
+    compute: ComputeSpec
+    request: ResourceRequest
+    variants: Mapping[str, Variant]
+    exclude: tuple[Mapping[str, tuple[Any, ...]], ...]
+    baselines: tuple[Strategy, ...]
+    keep_weights: str
+    document: Mapping[str, Any]
+    """What the file and --set said, as plain values."""
+
+    def axis(self, name: str) -> tuple[Any, ...] | None:
+        """Values of an axis by its bare name, or None when it is not declared."""
+        return next((axis.values for axis in self.axes if axis.name == name), None)
+
+    @property
+    def strategies(self) -> tuple[Strategy, ...]:
+        """Strategies of the cells that have a model; qlora unless declared."""
+        if not self.models:
+            return ()
+        return tuple(Strategy(value) for value in self.axis("strategy") or (Strategy.QLORA,))
+
+    def to_json(self) -> str:
+        """The declaration as canonical JSON, for the store."""
+        return json.dumps(self.document, sort_keys=True, allow_nan=False, ensure_ascii=False)
+
+
+def load_config(name_or_path: str | None, *, overrides: Sequence[str] = (), allow_large: bool = False) -> Config:
+    """Read and check a configuration.
+
+    Args:
+        name_or_path: a YAML file, the name of a shipped config, or None for the default one.
+        overrides: `path=value` of each --set.
+        allow_large: accept more than MAX_CELLS cells (--yes).
+
+    Returns:
+        the checked config.
+
+    Raises:
+        ConfigError: with every fault found.
+    """
+    where, text = _read(name_or_path or DEFAULT_CONFIG)
+    document, problems = parse_yaml(text, where)
+    if document is None and not problems:
+        problems = [Problem(where, "is empty", suggestion="a config needs name, axes and dataset")]
+    if not isinstance(document, dict):
+        raise ConfigError(problems or [Problem(where, "must be a mapping at the top")])
+    problems += apply_overrides(document, overrides)
+    config, faults = check_document(document, allow_large=allow_large)
+    if config is None or problems or faults:
+        raise ConfigError([*problems, *faults])
+    return config
+
+
+def shipped_configs() -> dict[str, str]:
+    """Texts of the configs that come with FineGrid, by name."""
+    folder = importlib.resources.files("configs")
+    files = sorted((item for item in folder.iterdir() if item.name.endswith(".yaml")), key=lambda item: item.name)
+    return {item.name.removesuffix(".yaml"): item.read_text(encoding="utf-8") for item in files}
+
+
+def _read(name_or_path: str) -> tuple[str, str]:
+    shipped = shipped_configs()
+    if name_or_path in shipped:
+        return f"{name_or_path}.yaml", shipped[name_or_path]
+    path = Path(name_or_path).expanduser()
+    try:
+        if not path.is_file():
+            rule = "is a folder, not a config file" if path.is_dir() else "no such file and no shipped config"
+            raise ConfigError([Problem(name_or_path, rule, suggestion=nearest(name_or_path, shipped))])
+        with path.open(encoding="utf-8-sig") as file:
+            return str(path), file.read(MAX_CHARACTERS + 1)
+    except OSError as error:
+        raise ConfigError([Problem(name_or_path, f"cannot be read: {error.strerror}")]) from error
+    except ValueError as error:  # not UTF-8, or a NUL in the name
+        raise ConfigError([Problem(name_or_path, "is not UTF-8 text")]) from error
+
+
+def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> list[Problem]:
+    """Replace values at paths, in place.
+
+    Args:
+        document: the config as plain values.
+        overrides: `path=value`, the value in YAML.
+
+    Returns:
+        faults in the overrides themselves; unknown keys are found with the rest of the document.
+    """
+    problems: list[Problem] = []
+    for override in overrides:
+        path, equals, text = override.partition("=")
+        option = f"--set {path}"
+        if not equals or not path.strip():
+            problems.append(Problem(option, "must be path=value", suggestion="such as --set axes.seed=[0,1]"))
+            continue
+        value, faults = parse_yaml(text, option)
+        problems += faults
+        if not faults:
+            problems += _replace(document, path.strip(), value, option)
+    return problems
+
+
+def _replace(document: dict[str, Any], path: str, value: Any, option: str) -> list[Problem]:
+    first, _, rest = path.partition(".")
+    if first == "axes" and rest:
+        parts = ["axes", _written_axis(document.get("axes"), rest)]
+    else:
+        parts = path.split(".")
+    target = document
+    for part in parts[:-1]:
+        inner = target.setdefault(part, {})
+        if not isinstance(inner, dict):
+            return [Problem(option, f"{part} is not a mapping, so nothing inside it can be set")]
+        target = inner
+    target[parts[-1]] = value
+    return []
+
+
+def _written_axis(axes: Any, name: str) -> str:
+    """Find how the file spells an axis, so that `learning_rate` replaces `recipe.learning_rate`."""
+    wanted = canonical_axis(name)
+    same = [written for written in axes if canonical_axis(written) == wanted] if isinstance(axes, dict) else []
+    return same[0] if wanted is not None and same else name
+
+
+def check_document(document: Mapping[str, Any], *, allow_large: bool = False) -> tuple[Config | None, list[Problem]]:
+    """Check a whole config given as plain values.
+
+    Args:
+        document: the config.
+        allow_large: accept more than MAX_CELLS cells.
+
+    Returns:
+        the config, and every fault; None when there is one.
+    """
+    file, problems = validate(ConfigFile, document)
+    variants, faults = check_variants(document.get("variants", {}))
+    axes, axis_faults = check_axes(document.get("axes"), variants)
+    problems += faults + axis_faults
+    raw_baselines = document.get("baselines", [])
+    baselines = [item for item in raw_baselines if isinstance(item, str)] if isinstance(raw_baselines, list) else []
+    if not axis_faults:
+        problems += check_overlap(axes, variants)
+        problems += _check_presence(axes, baselines)
+    exclusions, faults = check_exclusions(document.get("exclude", []), axes, baselines)
+    problems += [] if axis_faults else faults
+    revisions = document.get("revisions", {})
+    models, faults = _models(axes, revisions if isinstance(revisions, dict) else {})
+    problems = _distinct([*problems, *faults])
+    if file is None or problems:
+        return None, problems
+    config = Config(
+        name=file.name,
+        axes=axes,
+        models=models,
+        data=section_spec(DataSpec, "dataset", {**_given(file.dataset)}),
+        recipe=section_spec(RecipeSpec, "recipe", _given(file.recipe)),
+        lora=section_spec(LoraSpec, "lora", _given(file.lora)),
+        quantization=section_spec(QuantizationSpec, "quantization", _given(file.quantization)),
+        compute=_compute(file.compute),
+        request=_request(file.compute),
+        variants=variants,
+        exclude=exclusions,
+        baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
+        keep_weights=file.keep_weights,
+        document=document,
+    )
+    problems = _check_size(config, allow_large) or _check_combinations(config)
+    return (None, problems) if problems else (config, [])
+
+
+def _given(section: Any) -> dict[str, Any]:
+    values: dict[str, Any] = section.model_dump(exclude_unset=True)
+    return values
+
+
+def _distinct(problems: Iterable[Problem]) -> list[Problem]:
+    return list(dict.fromkeys(problems))
+
+
+def _check_presence(axes: Sequence[Axis], baselines: Sequence[str]) -> list[Problem]:
+    names = {axis.key for axis in axes}
+    if "model" not in names:
+        if not baselines:
+            return [Problem("axes.model", "is required", suggestion="such as model: [bert-base-uncased]")]
+        needless = [
+            axis for axis in axes if axis.key in ("strategy", "variant") or axis.section not in (None, "dataset")
+        ]
+        return [Problem(f"axes.{axis.name}", "has no meaning without an axis `model`") for axis in needless]
+    return []
+
+
+def _models(axes: Sequence[Axis], revisions: Mapping[str, Any]) -> tuple[tuple[ModelReference, ...], list[Problem]]:
+    declared = next((axis.values for axis in axes if axis.key == "model"), ())
+    found = [reference(value, f"axes.model[{index}]") for index, value in enumerate(declared)]
+    problems = [item for item in found if isinstance(item, Problem)]
+    references = [item for item in found if isinstance(item, ModelReference)]
+    by_place: dict[tuple[str, str], ModelReference] = {}
+    for item in references:
+        other = by_place.setdefault((item.source, item.location), item)
+        if other is not item:
+            problems.append(Problem("axes.model", f"is the same model as {other.declared}", item.declared))
+    hub = {item.declared for item in references if item.source == "hub"}
+    for name in revisions:
+        if name not in hub:
+            problems.append(Problem(f"revisions.{name}", "is no hub model of this grid", suggestion=nearest(name, hub)))
+    names = distinct_names(references)
+    return tuple(
+        dataclasses.replace(item, name=names[item.declared], requested=revisions.get(item.declared))
+        for item in references
+    ), problems
+
+
+def section_spec(spec: Callable[..., Any], section: str, values: Mapping[str, Any]) -> Any:
+    """Build a spec object from the declared keys of its section; the others keep the spec's defaults."""
+    return spec(**{key: _converted(section, key, value) for key, value in values.items()})
+
+
+def declared_values(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn declared keys of a section, already checked, into fields of its spec.
+
+    Args:
+        section: dataset | recipe | lora | quantization.
+        values: as written: on an axis, in a variant.
+
+    Returns:
+        the fields, numbers in the type of the field: a learning rate of 1 is 1.0.
+    """
+    required = {"source": "builtin"} if section == "dataset" else {}
+    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
+    model, problems = validate(SECTIONS[section], {**required, **plain})
+    if model is None:
+        raise ConfigError(problems)
+    return {key: _converted(section, key, getattr(model, key)) for key in values}
+
+
+def _converted(section: str, key: str, value: Any) -> Any:
+    if key in ("num_labels", "num_samples") and value == "all":
+        return None
+    if key == "eval_every" and value == "epoch":
+        return None
+    if section == "dataset" and key in ("id", "path"):
+        return "" if value is None else value if key == "id" else str(Path(value).expanduser().absolute())
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _compute(section: ComputeSection) -> ComputeSpec:
+    return ComputeSpec(
+        precision=section.precision,
+        base=section.base,
+        numerics=section.numerics,
+        device=section.device,
+        slots=None if section.slots == "auto" else section.slots,
+    )
+
+
+def _request(section: ComputeSection) -> ResourceRequest:
+    return ResourceRequest(
+        cpus_per_trial=None if section.cpus_per_trial == "auto" else section.cpus_per_trial,
+        gpus_per_trial=None if section.gpus_per_trial == "auto" else section.gpus_per_trial,
+    )
+
+
+def is_relevant(axis: Axis, strategy: Strategy) -> bool:
+    """Say whether an axis changes cells of a strategy; others are not crossed with it."""
+    if axis.section == "dataset" or axis.key == "seed":
+        return True
+    if strategy.is_baseline:
+        return False
+    if axis.section == "lora":
+        return strategy.has_adapters
+    if axis.section == "quantization":
+        return strategy is Strategy.QLORA
+    return True
+
+
+def count_cells(config: Config) -> int:
+    """Count the declared cells before exclusions, without making any."""
+    total = 0
+    for strategy in (*config.strategies, *config.baselines):
+        lengths = (len(axis.values) for axis in config.axes if axis.key != "strategy" and is_relevant(axis, strategy))
+        total += math.prod(lengths)
+    return total
+
+
+def _check_size(config: Config, allow_large: bool) -> list[Problem]:
+    count = count_cells(config)
+    lengths = " x ".join(f"{len(axis.values)} {axis.name}" for axis in config.axes)
+    if count > MAX_CELLS_EVER:
+        return [Problem("axes", f"declare {count:,} cells ({lengths}), more than {MAX_CELLS_EVER:,}: split the grid")]
+    if count > MAX_CELLS and not allow_large:
+        rule = f"declare {count:,} cells ({lengths}), more than {MAX_CELLS:,}"
+        return [Problem("axes", rule, suggestion="add --yes if this is meant")]
+    return []
+
+
+def _check_combinations(config: Config) -> list[Problem]:
+    problems: list[Problem] = []
+    for data in section_variants(config, "dataset", config.data, [{}]):
+        problems += data_problems(data)
+    changes: list[Mapping[str, Any]] = [
+        declared_values("recipe", config.variants[name].recipe) for name in config.axis("variant") or ()
+    ]
+    if config.models:
+        for recipe in section_variants(config, "recipe", config.recipe, changes or [{}]):
+            problems += recipe_problems(recipe)
+    return _distinct(problems)
+
+
+def section_variants(
+    config: Config, section: str, base: SpecT, changes: Sequence[Mapping[str, Any]]
+) -> Iterator[SpecT]:
+    """Make every combination of a section's axes and variants, up to a limit that no sane grid reaches.
+
+    Args:
+        config: the grid.
+        section: its section.
+        base: the section without axes.
+        changes: fields changed by each variant; one empty mapping without variants.
+
+    Returns:
+        each combination once.
+    """
+    axes = [axis for axis in config.axes if axis.section == section]
+    options = [[declared_values(section, {axis.name: value}) for value in axis.values] for axis in axes]
+    combinations = itertools.product(changes, *options)
+    for combination in itertools.islice(combinations, _MAX_COMBINATIONS):
+        fields = {key: value for part in combination for key, value in part.items()}
+        yield dataclasses.replace(base, **fields)

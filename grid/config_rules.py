@@ -1,0 +1,123 @@
+"""Combinations that cannot work, named before anything starts.
+
+Each function looks at one complete section of one cell; single keys are checked by `grid.config_schema`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jobs.errors import Problem
+from jobs.spec import DataSpec, RecipeSpec
+
+REPLAY_LABELS = (2, 4, 8, 16)
+REPLAY_SAMPLES = (800, 1600, 2400)
+_DEFAULT = DataSpec(source="builtin")
+
+
+def data_problems(data: DataSpec) -> list[Problem]:
+    """Name every key of a dataset section that contradicts another one."""
+    problems = {"hub": _hub, "files": _files, "builtin": _builtin}[data.source](data)
+    if data.source != "builtin" and data.rows != _DEFAULT.rows:
+        problems.append(_only("rows", data.rows, "source: builtin"))
+    if data.source != "hub" and data.subset is not None:
+        problems.append(_only("subset", data.subset, "source: hub"))
+    if data.source != "files" and data.format != "auto":
+        problems.append(_only("format", data.format, "source: files"))
+    return problems + _protocol(data) + _sizes(data)
+
+
+def recipe_problems(recipe: RecipeSpec) -> list[Problem]:
+    """Name every key of a recipe section that contradicts another one."""
+    problems = []
+    if recipe.select_on == "last" and recipe.patience is not None:
+        rule = "early stopping needs a metric, but select_on is last"
+        problems.append(Problem("recipe.patience", rule, str(recipe.patience), "patience: null"))
+    if recipe.warmup_ratio is not None and recipe.warmup_steps > 0:
+        rule = "is given together with warmup_steps, which it would silently replace"
+        problems.append(Problem("recipe.warmup_ratio", rule, str(recipe.warmup_ratio), "set warmup_steps: 0"))
+    return problems
+
+
+def _only(key: str, value: object, condition: str) -> Problem:
+    return Problem(f"dataset.{key}", f"has a meaning with {condition} only", str(value), "remove it")
+
+
+def _hub(data: DataSpec) -> list[Problem]:
+    problems = [_only("path", data.path, "source: files")] if data.path else []
+    if not data.id:
+        problems.append(
+            Problem("dataset.id", "is required with source: hub", None, "such as google-research-datasets/go_emotions")
+        )
+    return problems
+
+
+def _files(data: DataSpec) -> list[Problem]:
+    problems = [_only("id", data.id, "source: hub")] if data.id else []
+    if data.revision is not None:
+        problems.append(_only("revision", data.revision, "source: hub (files are known by their content)"))
+    if not data.path:
+        hint = "such as --set dataset.path=DATA"
+        problems.append(Problem("dataset.path", "is required with source: files", None, hint))
+    elif not Path(data.path).exists():
+        problems.append(Problem("dataset.path", "no such file or folder", data.path))
+    return problems
+
+
+def _builtin(data: DataSpec) -> list[Problem]:
+    problems = [_only("id", data.id, "source: hub")] if data.id else []
+    if data.path:
+        problems.append(_only("path", data.path, "source: files"))
+    if data.revision is not None:
+        problems.append(_only("revision", data.revision, "source: hub"))
+    return problems
+
+
+def _protocol(data: DataSpec) -> list[Problem]:
+    problems = []
+    if data.task == "multi_label" and data.protocol != "official":
+        rule = "works with task: single_label only"
+        problems.append(Problem("dataset.protocol", rule, data.protocol, "multi_label needs protocol: official"))
+    if data.task == "multi_label" and data.num_samples_per == "label":
+        problems.append(Problem("dataset.num_samples_per", "multi_label rows are counted in total only", "label"))
+    if data.protocol == "replay":
+        problems += _replay(data)
+    return problems
+
+
+def _replay(data: DataSpec) -> list[Problem]:
+    problems = []
+    if data.source == "builtin":
+        problems.append(
+            Problem("dataset.protocol", "the published rows are not in the built-in corpus", "replay", "nested")
+        )
+    if data.num_labels not in REPLAY_LABELS:
+        rule = f"the published experiment has {_listed(REPLAY_LABELS)} labels only"
+        problems.append(Problem("dataset.num_labels", rule, str(data.num_labels or "all")))
+    if data.num_samples not in REPLAY_SAMPLES:
+        rule = f"the published experiment has {_listed(REPLAY_SAMPLES)} rows only"
+        problems.append(Problem("dataset.num_samples", rule, str(data.num_samples or "all")))
+    if data.labels is not None:
+        problems.append(Problem("dataset.labels", "protocol replay has its own label sets", None, "remove it"))
+    if data.num_samples_per != "total":
+        problems.append(Problem("dataset.num_samples_per", "protocol replay counts rows in total", "label", "total"))
+    return problems
+
+
+def _sizes(data: DataSpec) -> list[Problem]:
+    problems = []
+    if data.labels is not None:
+        if len(set(data.labels)) < len(data.labels):
+            problems.append(Problem("dataset.labels", "a label stands twice"))
+        if data.num_labels is not None and data.num_labels > len(data.labels):
+            rule = f"is more than the {len(data.labels)} names in dataset.labels"
+            problems.append(Problem("dataset.num_labels", rule, str(data.num_labels)))
+    is_too_small = data.num_samples is not None and data.num_labels is not None and data.num_samples < data.num_labels
+    if is_too_small and data.num_samples_per == "total":
+        rule = f"is less than one row for each of the {data.num_labels} labels"
+        problems.append(Problem("dataset.num_samples", rule, str(data.num_samples)))
+    return problems
+
+
+def _listed(numbers: tuple[int, ...]) -> str:
+    return ", ".join(str(number) for number in numbers[:-1]) + f" and {numbers[-1]}"

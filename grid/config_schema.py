@@ -1,0 +1,165 @@
+"""The shape of a config file: one strict pydantic model a section, and its faults in words.
+
+Defaults are those of `jobs.spec`, read from there, so that they stand in one place. Pydantic stays at this
+boundary; `grid.config` turns the sections into the frozen dataclasses of `jobs.spec`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from grid.config_faults import problems_of
+from jobs.errors import Problem
+from jobs.spec import SELECTION_METRICS, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec
+
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+HUB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
+
+_DATA = DataSpec(source="builtin")
+_RECIPE = RecipeSpec()
+_LORA = LoraSpec()
+_QUANTIZATION = QuantizationSpec()
+_COMPUTE = ComputeSpec()
+
+Count = Annotated[int, Field(ge=1, le=10**9)]
+ShortText = Annotated[str, Field(min_length=1, max_length=200)]
+Labels = Annotated[list[ShortText], Field(min_length=2)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        protected_namespaces=(),
+    )
+
+
+class DatasetSection(_Section):
+    """Which rows; `num_labels` and `num_samples` usually stand on the axes instead."""
+
+    source: Literal["hub", "files", "builtin"]
+    id: Annotated[str, Field(pattern=HUB_ID_PATTERN)] | None = None
+    subset: ShortText | None = _DATA.subset
+    path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "goemotions"] = "auto"
+    revision: ShortText | None = _DATA.revision
+    text_column: ShortText = _DATA.text_column
+    label_column: ShortText = _DATA.label_column
+    task: Literal["single_label", "multi_label"] = "single_label"
+    protocol: Literal["nested", "replay", "official"] = "nested"
+    labels: Labels | None = None
+    num_labels: Annotated[int, Field(ge=2, le=10**6)] | Literal["all"] | None = None
+    num_samples: Count | Literal["all"] | None = None
+    num_samples_per: Literal["total", "label"] = "total"
+    test_per_label: Count = _DATA.test_per_label
+    validation_per_label: Count = _DATA.validation_per_label
+    rows: Annotated[int, Field(ge=1000, le=1_000_000)] = _DATA.rows
+    bad_rows: Literal["fail", "drop"] = "fail"
+    max_bad_fraction: Annotated[float, Field(ge=0, lt=1)] = _DATA.max_bad_fraction
+    overlap: Literal["refuse", "drop"] = "refuse"
+
+
+class RecipeSection(_Section):
+    """Training settings."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = _RECIPE.epochs
+    batch_size: Annotated[int, Field(ge=1, le=65_536)] = _RECIPE.batch_size
+    gradient_accumulation: Annotated[int, Field(ge=1, le=65_536)] = _RECIPE.gradient_accumulation
+    optimizer: Literal["adamw", "adamw_bnb_8bit"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0, le=10)] = _RECIPE.learning_rate
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup_steps: Annotated[int, Field(ge=0, le=10**9)] = _RECIPE.warmup_steps
+    warmup_ratio: Annotated[float, Field(ge=0, le=1)] | None = _RECIPE.warmup_ratio
+    weight_decay: Annotated[float, Field(ge=0, le=10)] = _RECIPE.weight_decay
+    max_grad_norm: Annotated[float, Field(ge=0)] = _RECIPE.max_grad_norm
+    eval_every: Count | Literal["epoch"] | None = None
+    patience: Count | None = None
+    select_on: Literal["last", *SELECTION_METRICS] = "accuracy"  # type: ignore[valid-type]
+    max_length: Annotated[int, Field(ge=4, le=131_072)] = _RECIPE.max_length
+
+
+class LoraSection(_Section):
+    """Adapters of strategies lora and qlora."""
+
+    r: Annotated[int, Field(ge=1, le=1024)] = _LORA.r
+    alpha: Annotated[int, Field(ge=1, le=65_536)] = _LORA.alpha
+    dropout: Annotated[float, Field(ge=0, lt=1)] = _LORA.dropout
+    targets: Annotated[list[ShortText], Field(min_length=1)] | None = None
+
+
+class QuantizationSection(_Section):
+    """4-bit storage of the base under strategy qlora."""
+
+    type: Literal["nf4", "fp4"] = "nf4"
+    double: bool = _QUANTIZATION.double
+
+
+class ComputeSection(_Section):
+    """How the numbers are computed; never part of a cell's identity."""
+
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = "auto"
+    base: Literal["auto", "quantized", "resident"] = "auto"
+    numerics: Literal["auto", "exact", "fast"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    cpus_per_trial: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
+    gpus_per_trial: Annotated[float, Field(ge=0, le=16)] | Literal["auto"] = "auto"
+
+
+class VariantSection(_Section):
+    """What one named variant changes; each key is checked against its own section."""
+
+    recipe: dict[str, Any] = Field(default_factory=dict)
+    lora: dict[str, Any] = Field(default_factory=dict)
+    quantization: dict[str, Any] = Field(default_factory=dict)
+
+
+class ConfigFile(_Section):
+    """A whole config file; axes, variants and exclusions are checked further by `grid.config_axes`."""
+
+    name: Annotated[str, Field(pattern=NAME_PATTERN)]
+    axes: dict[str, Any]
+    dataset: DatasetSection
+    recipe: RecipeSection = RecipeSection()
+    lora: LoraSection = LoraSection()
+    quantization: QuantizationSection = QuantizationSection()
+    compute: ComputeSection = ComputeSection()
+    variants: dict[Annotated[str, Field(pattern=NAME_PATTERN)], VariantSection] = Field(default_factory=dict)
+    exclude: list[dict[str, Any]] = Field(default_factory=list)
+    baselines: list[Literal["majority", "tfidf"]] = Field(default_factory=list)
+    revisions: dict[str, ShortText] = Field(default_factory=dict)
+    keep_weights: Literal["adapters", "best", "all"] = "adapters"
+
+
+SectionT = TypeVar("SectionT", bound=_Section)
+
+SECTIONS: Mapping[str, type[_Section]] = {
+    "dataset": DatasetSection,
+    "recipe": RecipeSection,
+    "lora": LoraSection,
+    "quantization": QuantizationSection,
+}
+"""Sections whose keys may be axes."""
+
+
+def validate(model: type[SectionT], value: Any, prefix: str = "") -> tuple[SectionT | None, list[Problem]]:
+    """Check a value against one section, or the whole file.
+
+    Args:
+        model: the pydantic model.
+        value: what the YAML gave.
+        prefix: dotted path of the value, for messages.
+
+    Returns:
+        the model (None when faulty) and every fault.
+    """
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        return None, problems_of(model, error, prefix)

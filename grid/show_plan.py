@@ -1,0 +1,179 @@
+"""A plan for people and for programs: cells, packs, reasons, totals. Reads nothing, writes nothing but its output."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from grid.identity import is_provisional
+from grid.plan import Plan, PlannedCell, PlannedPack
+from jobs.errors import one_line
+from jobs.spec import to_json
+
+MAX_CELLS_SHOWN = 300
+UNRESOLVED = "unresolved"
+
+
+def plan_json(plan: Plan, grid: str) -> dict[str, Any]:
+    """Turn a plan into plain JSON values.
+
+    Args:
+        plan: any plan.
+        grid: the grid's name.
+
+    Returns:
+        totals, packs with their cells, and what is left alone.
+    """
+    return {
+        "grid": grid,
+        "to_run": plan.num_cells,
+        "done": len(plan.done),
+        "waiting": len(plan.waiting),
+        "parallel_packs": plan.parallel,
+        "estimated_seconds": round(plan.estimated_seconds, 1),
+        "unresolved": unresolved(plan),
+        "packs": [_pack_json(pack) for pack in plan.packs],
+        "skipped": [_cell_json(planned) for planned in plan.skipped],
+    }
+
+
+def _pack_json(pack: PlannedPack) -> dict[str, Any]:
+    return {
+        "pack_id": pack.pack_id,
+        "base": pack.base_key,
+        "resources": to_json(pack.resources),
+        "estimated_seconds": round(pack.estimated_seconds, 1),
+        "cells": [_cell_json(planned) for planned in pack.cells],
+    }
+
+
+def _cell_json(planned: PlannedCell) -> dict[str, Any]:
+    cell = planned.cell
+    return {
+        "cell_id": cell.cell_id,
+        "provisional": is_provisional(cell),
+        "title": cell.title,
+        "reason": planned.reason,
+        "axes": to_json(cell.axes),
+        "model": None if cell.model is None else cell.model.name,
+        "model_revision": None if cell.model is None else cell.model.revision or UNRESOLVED,
+        "data_revision": cell.data.revision or UNRESOLVED,
+        "strategy": str(cell.strategy),
+        "num_labels": cell.data.num_labels,
+        "num_samples": cell.data.num_samples,
+        "seed": cell.seed,
+    }
+
+
+def unresolved(plan: Plan) -> list[str]:
+    """Name the models and data whose revision is not known yet, in order of appearance."""
+    names: dict[str, None] = {}
+    for planned in _all_cells(plan):
+        cell = planned.cell
+        if cell.model is not None and cell.model.revision is None:
+            names[f"model {cell.model.location}"] = None
+        if cell.data.revision is None:
+            names[f"data {cell.data.id or cell.data.path or cell.data.source}"] = None
+    return list(names)
+
+
+def render_plan(plan: Plan, grid: str, console: Console, *, max_cells: int = MAX_CELLS_SHOWN) -> None:
+    """Print a plan for people.
+
+    Args:
+        plan: any plan.
+        grid: the grid's name.
+        console: where to.
+        max_cells: cells listed; of a larger plan the rest is counted.
+    """
+    console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}")
+    if plan.packs:
+        console.print(_pack_table(plan))
+        console.print(_cell_table(plan, max_cells))
+    if plan.waiting:
+        console.print(_waiting_table(plan, max_cells))
+    left = plan.num_cells - max_cells
+    if left > 0:
+        console.print(f"... and {left:,} more cells (--json lists all)")
+    for name in unresolved(plan):
+        console.print(f"{UNRESOLVED}: {_plain(name)} - the first run pins it; ids marked ? are provisional")
+
+
+def _headline(plan: Plan) -> str:
+    parts = [f"{plan.num_cells:,} cells to run in {len(plan.packs):,} packs, {plan.parallel} at a time"]
+    parts += [f"{len(plan.done):,} done"] if plan.done else []
+    parts += [f"{len(plan.waiting):,} failed and waiting"] if plan.waiting else []
+    if plan.packs:
+        parts.append(f"about {duration(plan.estimated_seconds)} (rough estimate)")
+    return "; ".join(parts)
+
+
+def _pack_table(plan: Plan) -> Table:
+    table = Table("pack", "base", "cells", "cpus", "gpus", "estimate", "why", title="Packs, in the order they start")
+    for pack in plan.packs:
+        reasons = Counter(one_line(planned.reason, limit=60) for planned in pack.cells)
+        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+        table.add_row(
+            pack.pack_id,
+            _plain(_short_base(pack.base_key)),
+            str(len(pack.cells)),
+            str(pack.resources.cpus),
+            f"{pack.resources.gpus:g}",
+            duration(pack.estimated_seconds),
+            _plain(why),
+        )
+    return table
+
+
+def _cell_table(plan: Plan, max_cells: int) -> Table:
+    table = Table("cell", "pack", "what", "why", title="Cells")
+    rows = [(planned, pack.pack_id) for pack in plan.packs for planned in pack.cells]
+    for planned, pack_id in rows[:max_cells]:
+        table.add_row(_id(planned), pack_id, _plain(planned.cell.title), _plain(planned.reason))
+    return table
+
+
+def _waiting_table(plan: Plan, max_cells: int) -> Table:
+    table = Table("cell", "what", "why", title="Not run by this command")
+    for planned in plan.waiting[:max_cells]:
+        table.add_row(_id(planned), _plain(planned.cell.title), _plain(planned.reason))
+    return table
+
+
+def _id(planned: PlannedCell) -> str:
+    return planned.cell.cell_id + ("?" if is_provisional(planned.cell) else "")
+
+
+def _plain(text: str) -> str:
+    """Names and reasons come from outside: no control characters, no markup."""
+    return escape(one_line(text, limit=200))
+
+
+def _short_base(key: str) -> str:
+    place, _, rest = key.partition("@")
+    revision, _, stored = rest.partition(" ")
+    if not rest:
+        return key
+    return f"{place}@{revision if revision == UNRESOLVED else revision[:8]} {stored.rpartition(' ')[0]}".strip()
+
+
+def _all_cells(plan: Plan) -> Iterable[PlannedCell]:
+    for pack in plan.packs:
+        yield from pack.cells
+    yield from plan.skipped
+
+
+def duration(seconds: float) -> str:
+    """Write a time for people: `40 s`, `12 min`, `3.5 h`, `4 days`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.0f} days"
