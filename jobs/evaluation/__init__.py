@@ -1,0 +1,1 @@
+"""From logits to numbers: metrics, each with direction and range."""

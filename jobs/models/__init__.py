@@ -1,0 +1,1 @@
+"""Pretrained models: families, loading, quantising, and the tiny members of the demo."""

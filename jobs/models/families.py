@@ -1,0 +1,104 @@
+"""What differs between model families, in one table: targets, head, pooling, positions."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Any
+
+from jobs.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Facts about one architecture that no config file states in a uniform way."""
+
+    key: str
+    model_types: tuple[str, ...]
+    """Values of `model_type` in a checkpoint's config.json."""
+    targets: tuple[str, ...]
+    """Default LoRA targets: module-name suffixes."""
+    pooling: str
+    """first | last: which token of a text the head sees."""
+    head: str
+    """Which head of `jobs.models.head`: linear | linear_bias | dense_relu | dense_tanh."""
+    pooler: str | None = None
+    """Frozen pretrained layer between pooling and head (module path in the base), followed by tanh."""
+    positions_follow_padding: bool = False
+    """The first position id is the one after the padding token's id instead of 0."""
+    dropout_attributes: tuple[str, ...] = ()
+    """Config fields, in order of preference, that hold the dropout in front of the head."""
+    quantisation_skip: tuple[str, ...] = ("classifier", "pooler.dense", "score", "pre_classifier", "lm_head")
+    """Modules kept in full precision; naming any replaces the library's own list, so all are named."""
+
+
+def _decoder(key: str, model_types: tuple[str, ...], targets: tuple[str, ...]) -> Family:
+    """A causal model: the last token is classified by a linear layer without bias."""
+    return Family(key=key, model_types=model_types, targets=targets, pooling="last", head="linear")
+
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        key="bert",
+        model_types=("bert",),
+        targets=("query", "value"),
+        pooling="first",
+        head="linear_bias",
+        pooler="pooler.dense",
+        dropout_attributes=("classifier_dropout", "hidden_dropout_prob"),
+    ),
+    Family(
+        key="distilbert",
+        model_types=("distilbert",),
+        targets=("q_lin", "v_lin"),
+        pooling="first",
+        head="dense_relu",
+        dropout_attributes=("seq_classif_dropout",),
+    ),
+    Family(
+        key="roberta",
+        model_types=("roberta", "xlm-roberta"),
+        targets=("query", "value"),
+        pooling="first",
+        head="dense_tanh",
+        positions_follow_padding=True,
+        dropout_attributes=("classifier_dropout", "hidden_dropout_prob"),
+    ),
+    _decoder("qwen2", ("qwen2",), ("q_proj", "k_proj", "v_proj")),
+    _decoder("llama", ("llama",), ("q_proj", "v_proj")),
+    _decoder("gpt2", ("gpt2",), ("c_attn",)),
+    _decoder("gemma3", ("gemma3_text", "gemma3"), ("q_proj", "k_proj", "v_proj")),
+)
+
+
+def family_of(model_type: str) -> Family:
+    """Find the family of a checkpoint.
+
+    Args:
+        model_type: the `model_type` of its config.json.
+    Returns:
+        the family.
+    Raises:
+        UserError: no family has this model type; names the nearest.
+    """
+    for family in FAMILIES:
+        if model_type in family.model_types:
+            return family
+    known = [name for family in FAMILIES for name in family.model_types]
+    near = difflib.get_close_matches(model_type, known, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    raise UserError(f"model type {model_type!r} is not supported; supported: {', '.join(known)}{hint}")
+
+
+def family_by_key(key: str) -> Family:
+    """The family with this key, for tiny members."""
+    return next(family for family in FAMILIES if family.key == key)
+
+
+def head_dropout(family: Family, config: Any) -> float:
+    """The dropout in front of the head, as the checkpoint's config declares it; 0 where it has none."""
+    for name in family.dropout_attributes:
+        value = getattr(config, name, None)
+        if value is not None:
+            return float(value)
+    return 0.0

@@ -1,0 +1,95 @@
+"""The log of one pack: JSON lines in the results folder, each with the cell it concerns."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from jobs.redaction import redact
+
+
+class PackLog:
+    """Appends events to a pack's log file; every line is one JSON object."""
+
+    def __init__(self, path: Path) -> None:
+        """Open for appending, making the folder."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.path = path
+        self._file = path.open("a", encoding="utf-8")
+
+    def write(
+        self,
+        event: str,
+        message: str = "",
+        *,
+        cell_id: str | None = None,
+        level: str = "info",
+        error: BaseException | None = None,
+        **facts: Any,
+    ) -> None:
+        """Append one line.
+
+        Args:
+            event: what happened, one word.
+            message: for people.
+            cell_id: the cell it concerns; None: the whole pack.
+            level: info | warning | error.
+            error: its traceback is kept.
+            facts: further JSON values.
+        """
+        line: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": level,
+            "event": event,
+            "message": redact(message),
+            "pid": os.getpid(),
+        }
+        if cell_id is not None:
+            line["cell_id"] = cell_id
+        if error is not None:
+            line["traceback"] = redact("".join(traceback.format_exception(error)))
+        self._file.write(json.dumps(line | facts, ensure_ascii=True, default=str) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> PackLog:
+        """Use as a context."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+class _Forward(logging.Handler):
+    """Sends records of our own loggers into the pack log."""
+
+    def __init__(self, log: PackLog) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._log.write("log", record.getMessage(), level=record.levelname.lower(), logger=record.name)
+
+
+@contextmanager
+def forwarded_logging(log: PackLog) -> Iterator[None]:
+    """While open, whatever `jobs.*` logs is written to the pack log as well."""
+    handler, logger = _Forward(log), logging.getLogger("jobs")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

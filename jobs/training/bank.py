@@ -1,0 +1,116 @@
+"""The trainable numbers of all cells in flight: one row a cell, so that a step costs few launches.
+
+Rows are as wide as the largest cell of the pack needs. A smaller rank, head or target list leaves
+zeros: their gradients are exact zeros, so they stay zero. Layers see views of the rows as autograd
+leaves whose gradients accumulate straight into `grad`.
+
+Shapes: P numbers of a row, r rank, I inputs, O outputs, n live cells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Shapes = dict[str, tuple[int, ...]]
+"""Tensor name -> shape. Names: `<module>.lora_A`, `<module>.lora_B`, `head.<name>`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Where one tensor stands in a row."""
+
+    start: int
+    shape: tuple[int, ...]
+
+    @property
+    def stop(self) -> int:
+        """End of the tensor in the row."""
+        return self.start + torch.Size(self.shape).numel()
+
+
+class RowLayout:
+    """Places every tensor that any cell of a pack has in a row wide enough for all of them."""
+
+    def __init__(self, cells: Sequence[Shapes]) -> None:
+        """Take the largest extent of every tensor over the cells."""
+        largest: Shapes = {}
+        for shapes in cells:
+            for name, shape in shapes.items():
+                seen = largest.get(name, shape)
+                largest[name] = tuple(max(a, b) for a, b in zip(seen, shape, strict=True))
+        self.slices: dict[str, Slice] = {}
+        start = 0
+        for name, shape in largest.items():
+            self.slices[name] = Slice(start=start, shape=shape)
+            start = self.slices[name].stop
+        self.width = start
+
+    def covers(self, shapes: Shapes) -> bool:
+        """True when a cell with these shapes fits into a row."""
+        return all(
+            name in self.slices and all(a <= b for a, b in zip(shape, self.slices[name].shape, strict=True))
+            for name, shape in shapes.items()
+        )
+
+    def decay_P(self) -> Tensor:
+        """1.0 where weight decay applies: everything but biases, as HF Trainer does."""
+        decay = torch.ones(self.width)
+        for name, place in self.slices.items():
+            if name.endswith("bias"):
+                decay[place.start : place.stop] = 0.0
+        return decay
+
+
+class SlotBank:
+    """Parameters and gradients of the cells in flight, kept in the first rows."""
+
+    def __init__(self, layout: RowLayout, *, slots: int, device: torch.device) -> None:
+        """Allocate `slots` rows of zeros on the device."""
+        self.layout = layout
+        self.slots = slots
+        self.theta = torch.zeros(slots, layout.width, device=device)
+        self.grad = torch.zeros(slots, layout.width, device=device)
+        self._leaves: dict[int, dict[str, Tensor]] = {}
+
+    def leaves(self, count: int) -> dict[str, Tensor]:
+        """Views of the first `count` rows, by tensor name: [count, *shape], leaves of autograd."""
+        if count not in self._leaves:
+            self._leaves[count] = {name: self._leaf(place, count) for name, place in self.layout.slices.items()}
+        return self._leaves[count]
+
+    def _leaf(self, place: Slice, count: int) -> Tensor:
+        leaf = self.theta[:count, place.start : place.stop].view(count, *place.shape).detach()
+        leaf.requires_grad_(True)
+        leaf.grad = self.grad[:count, place.start : place.stop].view(count, *place.shape)
+        return leaf
+
+    def write(self, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Fill a row with a cell's own tensors; everything else in it becomes zero."""
+        self.theta[row].zero_()
+        self.grad[row].zero_()
+        self.overwrite(row, tensors)
+
+    def overwrite(self, row: int, tensors: Mapping[str, Tensor]) -> None:
+        """Replace some tensors of a row; the rest of it stays."""
+        for name, tensor in tensors.items():
+            _own_region(self.theta[row], self.layout.slices[name], tuple(tensor.shape)).copy_(tensor)
+
+    def read(self, row_P: Tensor, shapes: Shapes) -> dict[str, Tensor]:
+        """Copy a cell's own tensors out of a row, without the padding."""
+        return {name: _own_region(row_P, self.layout.slices[name], shape).clone() for name, shape in shapes.items()}
+
+    def move(self, source: int, target: int) -> None:
+        """Copy a row over another one."""
+        self.theta[target].copy_(self.theta[source])
+        self.grad[target].copy_(self.grad[source])
+
+
+def _own_region(row_P: Tensor, place: Slice, shape: tuple[int, ...]) -> Tensor:
+    region = row_P[place.start : place.stop].view(place.shape)
+    for dimension, size in enumerate(shape):
+        region = region.narrow(dimension, 0, size)
+    return region

@@ -1,0 +1,224 @@
+"""One cell on its way: what it trains on, how far it is, its best state so far. No tensors of the base."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from torch import Tensor
+
+from jobs.evaluation.metrics import METRICS, classification_metrics
+from jobs.models.head import initial_head
+from jobs.models.loading import Base
+from jobs.spec import MetricValue, PackedCell, RecipeSpec
+from jobs.training import schedule
+from jobs.training.adapters import adapter_shapes, initial_adapters, seeded_generator
+from jobs.training.bank import Shapes
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellData:
+    """A cell's rows, ready for the model."""
+
+    label_names: tuple[str, ...]
+    tokens: dict[str, tuple[np.ndarray, ...]]
+    """train, validation, test -> token ids of every text."""
+    labels: dict[str, np.ndarray]
+    """train, validation, test -> class index of every text, int64."""
+    row_ids: dict[str, tuple[str, ...]]
+    hashes: dict[str, str]
+    counts: dict[str, int]
+    marks: tuple[str, ...]
+
+    @property
+    def num_train(self) -> int:
+        """Training rows."""
+        return len(self.tokens["train"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """One point of a tracked number."""
+
+    step: int
+    epoch: float
+    split: str
+    metric: str
+    value: float
+
+
+@dataclass(kw_only=True)
+class CellRun:
+    """The state of one cell in training."""
+
+    packed: PackedCell
+    data: CellData
+    shapes: Shapes
+    initial: dict[str, Tensor]
+    scaling: float
+    total_steps: int
+    steps_per_epoch: int
+    step: int = 0
+    """Optimiser steps made."""
+    best_step: int = 0
+    best_value: float | None = None
+    best_row_P: Tensor | None = None
+    best_validation_nC: np.ndarray | None = None
+    evaluations_without_gain: int = 0
+    stopped_early: bool = False
+    curves: list[Curve] = field(default_factory=list)
+    seconds: float = 0.0
+    """Share of the pack's training time."""
+    eval_seconds: float = 0.0
+    eval_rows: int = 0
+    trained_rows: int = 0
+    tokens_trained: int = 0
+    loss_sum: float = 0.0
+    loss_steps: int = 0
+    loss_pending: float = 0.0
+    """Loss of the micro-batches of the step that is under way."""
+    skipped_steps: int = 0
+    """Steps without an update because fp16 overflowed."""
+    last_finite_loss: float | None = None
+    started: float = field(default_factory=time.monotonic)
+    _batches: Iterator[list[np.ndarray]] | None = None
+    _micro: list[np.ndarray] = field(default_factory=list)
+    _micro_done: int = 0
+
+    @property
+    def cell_id(self) -> str:
+        """Identity of the cell."""
+        return self.packed.cell.cell_id
+
+    @property
+    def recipe(self) -> RecipeSpec:
+        """The cell's training settings."""
+        return self.packed.cell.recipe
+
+    @property
+    def num_labels(self) -> int:
+        """Classes of this cell."""
+        return len(self.data.label_names)
+
+    @property
+    def epoch(self) -> float:
+        """Passes over the training rows made so far."""
+        return self.step / self.steps_per_epoch
+
+    def next_micro_batch(self) -> tuple[np.ndarray, int, bool]:
+        """Take the next rows.
+
+        Returns:
+            row indices, rows of the whole optimiser step, and whether this micro-batch completes it.
+        """
+        if self._batches is None:
+            self._batches = schedule.effective_batches(
+                self.recipe, seed=self.packed.cell.seed, num_train=self.data.num_train
+            )
+        if self._micro_done == len(self._micro):
+            self._micro, self._micro_done = next(self._batches), 0
+        rows = self._micro[self._micro_done]
+        self._micro_done += 1
+        return rows, sum(len(m) for m in self._micro), self._micro_done == len(self._micro)
+
+    @property
+    def micro_index(self) -> int:
+        """Number of the micro-batch taken last within its optimiser step, from 1."""
+        return self._micro_done
+
+    @property
+    def step_completed(self) -> bool:
+        """True when the last micro-batch completed an optimiser step."""
+        return self.step > 0 and self._micro_done == len(self._micro)
+
+    def evaluation_due(self) -> bool:
+        """True after a step at which the recipe asks for an evaluation, and after the last step."""
+        every = self.recipe.eval_every or self.steps_per_epoch
+        return self.step % every == 0 or self.step == self.total_steps
+
+    @property
+    def finished(self) -> bool:
+        """True when no training step is left."""
+        return self.stopped_early or self.step >= self.total_steps
+
+    def note_loss(self, loss: float) -> None:
+        """Keep the mean training loss since the last evaluation."""
+        self.loss_sum += loss
+        self.loss_steps += 1
+        self.last_finite_loss = loss
+
+    def note_evaluation(self, logits_nC: np.ndarray, row_P: Tensor) -> list[MetricValue]:
+        """Record a validation, keep the state when it is the best so far, count patience.
+
+        Args:
+            logits_nC: validation logits, float32.
+            row_P: the cell's row of the bank; copied when it is the best.
+        Returns:
+            the validation metrics.
+        """
+        metrics = classification_metrics(logits_nC, self.data.labels["validation"], split="validation")
+        if self.loss_steps:
+            self._add_curve("train", "loss", self.loss_sum / self.loss_steps)
+            self.loss_sum, self.loss_steps = 0.0, 0
+        for metric in metrics:
+            if metric.value is not None:
+                self._add_curve("validation", metric.name, metric.value)
+        self._judge(metrics, logits_nC, row_P)
+        return metrics
+
+    def _judge(self, metrics: Sequence[MetricValue], logits_nC: np.ndarray, row_P: Tensor) -> None:
+        select_on = self.recipe.select_on
+        value = None
+        if select_on != "last":
+            value = next(m.value for m in metrics if m.name == select_on)
+            if value is not None and not METRICS[select_on].higher_is_better:
+                value = -value
+        gained = select_on == "last" or (value is not None and (self.best_value is None or value > self.best_value))
+        if gained or self.best_row_P is None:
+            self.best_value, self.best_step = value, self.step
+            self.best_row_P = row_P.clone()
+            self.best_validation_nC = logits_nC
+        if gained:
+            self.evaluations_without_gain = 0
+            return
+        self.evaluations_without_gain += 1
+        patience = self.recipe.patience
+        if patience is not None and self.evaluations_without_gain >= patience:
+            self.stopped_early = self.step < self.total_steps
+
+    def _add_curve(self, split: str, metric: str, value: float) -> None:
+        self.curves.append(Curve(step=self.step, epoch=self.epoch, split=split, metric=metric, value=value))
+
+
+def start_cell(packed: PackedCell, data: CellData, base: Base) -> CellRun:
+    """Set a cell up to train on a base: its initial tensors come from its own seed alone.
+
+    Args:
+        packed: the cell.
+        data: its rows.
+        base: the shared base.
+    Returns:
+        the run, at step 0.
+    Raises:
+        UserError: a LoRA target matches no layer.
+    """
+    cell = packed.cell
+    generator = seeded_generator(cell.seed)
+    num_labels = len(data.label_names)
+    head = initial_head(base.family, base.hidden, num_labels, std=base.initializer_range, generator=generator)
+    tensors = {f"head.{name}": tensor for name, tensor in head.items()}
+    lora = cell.lora if cell.strategy.has_adapters else None
+    if lora is not None:
+        tensors |= initial_adapters(adapter_shapes(base, lora), generator)
+    per_epoch = schedule.steps_per_epoch(cell.recipe, data.num_train)
+    return CellRun(
+        packed=packed,
+        data=data,
+        shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
+        initial=tensors,
+        scaling=lora.alpha / lora.r if lora else 1.0,
+        total_steps=per_epoch * cell.recipe.epochs,
+        steps_per_epoch=per_epoch,
+    )

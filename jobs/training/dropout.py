@@ -1,0 +1,109 @@
+"""Dropout without a random state: every mask bit is a hash of where and when it is used.
+
+A mask depends on (cell seed, step, place of the text in its batch, token, site, column) and on nothing
+else: not on neighbours, order or an interruption. Row keys come from `ragged`; sites are numbered
+when the base is prepared.
+"""
+
+from __future__ import annotations
+
+from typing import overload
+
+import torch
+from torch import Tensor, nn
+
+from jobs.training.ragged import RaggedBatch
+
+_SITE_STEP = 0x9E3779B9
+_COLUMN_STEP = 0x85EBCA6B
+_FIRST_MULTIPLIER = -0x7A143595
+_SECOND_MULTIPLIER = -0x3D4D51CB
+"""The two multipliers of MurmurHash3's 32-bit finaliser (0x85EBCA6B, 0xC2B2AE35) as signed numbers."""
+
+
+class PackState:
+    """What the layers of one base need to know about the pass that is running."""
+
+    def __init__(self) -> None:
+        """Start outside of any pass."""
+        self.batch: RaggedBatch | None = None
+        self.adapters: dict[str, tuple[Tensor, Tensor]] | None = None
+        """By module name: (A [n, r, in], B [n, out, r]); None: run the base alone."""
+        self.scaling_n: Tensor | None = None
+        self.adapter_dropout_n: Tensor | None = None
+        """LoRA dropout of every cell; None when no cell has any."""
+
+    @property
+    def current(self) -> RaggedBatch:
+        """The running batch."""
+        if self.batch is None:
+            raise RuntimeError("the base was called outside of a packed pass")
+        return self.batch
+
+
+def keep_mask(keys: Tensor, columns: int, *, site: int, keep: float | Tensor) -> Tensor:
+    """Draw a mask from keys.
+
+    Args:
+        keys: int64, any shape: one key a row.
+        columns: width of a row.
+        site: number of the place in the network.
+        keep: probability to keep an element, or one a row (shape of keys).
+    Returns:
+        boolean, shape of keys with `columns` behind.
+    """
+    rows = _signed32(keys ^ (keys >> 32)) ^ _signed32((site + 1) * _SITE_STEP)
+    columns_C = _signed32(torch.arange(1, columns + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
+    z = rows.unsqueeze(-1) ^ columns_C
+    z = (z ^ (z >> 16)).mul_(_FIRST_MULTIPLIER)
+    z = z.bitwise_xor_(z >> 13).mul_(_SECOND_MULTIPLIER)
+    z = z.bitwise_xor_(z >> 16)
+    if isinstance(keep, Tensor):
+        limit = (keep.double() * 2.0**32 - 2.0**31).clamp(max=2.0**31 - 1).to(torch.int32).unsqueeze(-1)
+        return z <= limit
+    return z <= min(int(keep * 2.0**32 - 2.0**31), 2**31 - 1)
+
+
+def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:
+    """Drop elements of x with probability p and scale up the rest.
+
+    Args:
+        x: activations, rows x columns.
+        keys: int64, one key a row.
+        site: number of the place in the network.
+        p: probability to drop, or one a row.
+    Returns:
+        same shape and dtype as x.
+    """
+    keep = 1.0 - p
+    mask = keep_mask(keys, x.shape[-1], site=site, keep=keep)
+    scale = keep.to(x.dtype).unsqueeze(-1) if isinstance(keep, Tensor) else keep
+    return torch.where(mask, x / scale, torch.zeros((), dtype=x.dtype, device=x.device))
+
+
+class PackedDropout(nn.Module):
+    """Stands in for nn.Dropout inside the base."""
+
+    def __init__(self, state: PackState, *, p: float, site: int) -> None:
+        """Remember probability and site."""
+        super().__init__()
+        self._state = state
+        self.p = p
+        self.site = site
+
+    def forward(self, x_1NI: Tensor) -> Tensor:
+        """Drop while training, pass through in evaluation."""
+        keys_N = self._state.current.row_keys_N
+        if keys_N is None or self.p == 0.0:
+            return x_1NI
+        return packed_dropout(x_1NI, keys_N.unsqueeze(0), site=self.site, p=self.p)
+
+
+@overload
+def _signed32(value: Tensor) -> Tensor: ...
+@overload
+def _signed32(value: int) -> int: ...
+def _signed32(value: Tensor | int) -> Tensor | int:
+    """The low 32 bits as a signed number, so that int32 arithmetic wraps alike everywhere."""
+    low = ((value & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+    return low.to(torch.int32) if isinstance(low, Tensor) else low

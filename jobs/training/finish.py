@@ -1,0 +1,150 @@
+"""A trained cell becomes a result folder: metrics, predictions, curves, adapter, costs, provenance."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from jobs.evaluation.metrics import classification_metrics
+from jobs.models.loading import Base
+from jobs.provenance import machine
+from jobs.result_files import curves_writer, predictions_writer
+from jobs.spec import CellResult, to_json
+from jobs.storage import Layout, publish
+from jobs.training.cell_run import CellRun
+
+
+def publish_cell(
+    run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base, layout: Layout
+) -> tuple[Path, float | None]:
+    """Write a finished cell's folder.
+
+    Args:
+        run: the cell, trained.
+        test_logits_nC: logits of its chosen state on the test rows.
+        tensors: its chosen state's own tensors.
+        base: what it was trained on.
+        layout: the results folder.
+    Returns:
+        the folder, and the test accuracy where defined.
+    """
+    result = cell_result(run, test_logits_nC, tensors, base)
+    data = run.data
+    parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
+    if run.best_validation_nC is not None:
+        parts["validation"] = (data.row_ids["validation"], data.labels["validation"], run.best_validation_nC)
+    files = {
+        "predictions.parquet": predictions_writer(parts),
+        "curves.parquet": curves_writer(run.curves),
+        "adapter": lambda path: _write_adapter(path, run, tensors, base),
+    }
+    folder = publish(layout, result, files)
+    return folder, next((m.value for m in result.metrics if (m.split, m.name) == ("test", "accuracy")), None)
+
+
+def cell_result(run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base) -> CellResult:
+    """Everything a cell leaves behind in numbers."""
+    metrics = classification_metrics(test_logits_nC, run.data.labels["test"], split="test")
+    if run.best_validation_nC is not None:
+        metrics += classification_metrics(run.best_validation_nC, run.data.labels["validation"], split="validation")
+    return CellResult(
+        cell=run.packed.cell,
+        epoch=run.packed.epoch,
+        attempt=run.packed.attempt,
+        metrics=tuple(metrics),
+        counts=_counts(run, base),
+        hashes={**run.data.hashes, "weights": weights_hash(tensors)},
+        costs=_costs(run, base),
+        provenance=_provenance(base),
+        epochs=run.epoch,
+        marks=_marks(run),
+        label_names=run.data.label_names,
+    )
+
+
+def weights_hash(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 over names and exact float32 bytes, in name order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _counts(run: CellRun, base: Base) -> dict[str, int]:
+    trainable = sum(torch.Size(shape).numel() for shape in run.shapes.values())
+    recipe = run.recipe
+    return {
+        **{f"num_{name}": len(ids) for name, ids in run.data.tokens.items()},
+        "trainable_parameters": trainable,
+        "total_parameters": base.parameters + trainable,
+        "best_step": run.best_step,
+        "stopped_step": run.step,
+        "effective_batch_size": recipe.batch_size * recipe.gradient_accumulation,
+        "skipped_steps": run.skipped_steps,
+        **run.data.counts,
+    }
+
+
+def _costs(run: CellRun, base: Base) -> dict[str, float]:
+    return {
+        "train_seconds": run.seconds,
+        "train_samples_per_second": run.trained_rows / max(run.seconds, 1e-9),
+        "eval_samples_per_second": run.eval_rows / max(run.eval_seconds, 1e-9),
+        "peak_memory_bytes": float(_peak_memory_bytes(base)),
+        # 2 operations a weight and token forwards, 2 backwards: a frozen base has no weight gradients
+        "total_flops": 4.0 * base.parameters * run.tokens_trained,
+    }
+
+
+def _peak_memory_bytes(base: Base) -> int:
+    if base.compute.device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(base.compute.device))
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _provenance(base: Base) -> dict[str, Any]:
+    compute = base.compute
+    device = torch.cuda.get_device_name(compute.device) if compute.device.type == "cuda" else "cpu"
+    return {
+        **machine(),
+        "device": device,
+        "dtype": compute.dtype_name,
+        "base_mode": compute.base_mode,
+        "numerics": compute.numerics,
+        "threads": torch.get_num_threads(),
+        "costs": "attributed: this cell's share of its pack; memory is the whole pack's",
+    }
+
+
+def _marks(run: CellRun) -> tuple[str, ...]:
+    marks = list(run.data.marks)
+    if run.skipped_steps:
+        marks.append(f"{run.skipped_steps} steps skipped because fp16 overflowed")
+    return tuple(marks)
+
+
+def _write_adapter(folder: Path, run: CellRun, tensors: Mapping[str, Tensor], base: Base) -> None:
+    """The cell's own tensors under their module names, and what is needed to put them back."""
+    folder.mkdir()
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    save_file(own, str(folder / "cell.safetensors"))
+    facts = {
+        "model": to_json(run.packed.cell.model),
+        "lora": to_json(run.packed.cell.lora),
+        "scaling": run.scaling,
+        "head": base.family.head,
+        "labels": list(run.data.label_names),
+    }
+    (folder / "cell.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")

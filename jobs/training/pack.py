@@ -1,0 +1,202 @@
+"""Drives the cells of a pack through the engine: admit, step, evaluate, finish, and refill the free slot."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jobs.data import prepare
+from jobs.data.tokens import tokenise
+from jobs.errors import Diverged, UserError
+from jobs.models.head import head_shapes
+from jobs.models.loading import Base
+from jobs.spec import Command, Event, EventKind, PackedCell
+from jobs.training.adapters import adapter_shapes
+from jobs.training.bank import RowLayout, Shapes
+from jobs.training.cell_run import CellData, CellRun, start_cell
+from jobs.training.engine import PackEngine
+from jobs.training.finish import publish_cell
+
+if TYPE_CHECKING:
+    from jobs.trial import Desk
+
+AUTOMATIC_SLOTS = 24
+"""Cells in flight when the declaration leaves it open and memory allows it."""
+
+Events = Generator[Event, Command | None, None]
+
+
+def run_cells(desk: Desk) -> Events:
+    """Train every waiting cell of the pack; failing ones become events and the rest go on.
+
+    Raises:
+        FineGridError: the base cannot be loaded.
+    """
+    base = desk.workshop.base_for(desk.pack)
+    room = Room(desk, base)
+    while True:
+        yield from _admit(room)
+        yield from _give_up(room)
+        if not room.live or desk.is_stopped:
+            break
+        for engine in list(room.engines):
+            yield from _step(room, engine)
+        desk.heed((yield room.heartbeat()))
+    for run in room.live:
+        desk.waiting.appendleft(run.packed)
+
+
+class Room:
+    """The engines that share one base, and the cells in them.
+
+    `fast`: one engine with all slots. `exact`: one engine of one slot for each cell in flight.
+    """
+
+    def __init__(self, desk: Desk, base: Base) -> None:
+        """Make no engine yet: a row's width follows from the cells."""
+        self.desk = desk
+        self.base = base
+        self.slots = desk.pack.cells[0].cell.compute.slots or AUTOMATIC_SLOTS
+        self.is_exact = base.compute.numerics == "exact"
+        self.engines: list[PackEngine] = []
+        self.steps = 0
+
+    @property
+    def live(self) -> list[CellRun]:
+        """All cells in flight."""
+        return [run for engine in self.engines for run in engine.live]
+
+    def place(self, run: CellRun) -> None:
+        """Put a cell into an engine that has room for it and whose rows are wide enough, or into a new one."""
+        for engine in self.engines:
+            if engine.has_room and engine.bank.layout.covers(run.shapes):
+                engine.admit(run)
+                return
+        self.engines.append(self._new_engine(run))
+        self.engines[-1].admit(run)
+
+    def _new_engine(self, run: CellRun) -> PackEngine:
+        if self.is_exact:
+            return PackEngine(self.base, RowLayout([run.shapes]), slots=1)
+        layout = RowLayout([run.shapes, *self._waiting_shapes(run)])
+        slots = min(self.slots - len(self.live), len(self.desk.waiting) + 1)
+        return PackEngine(self.base, layout, slots=slots)
+
+    def _waiting_shapes(self, run: CellRun) -> Iterator[Shapes]:
+        """Upper bounds for the cells that wait: their adapters, and heads of their declared label counts."""
+        for packed in self.desk.waiting:
+            cell = packed.cell
+            labels = cell.data.num_labels or run.num_labels
+            head = head_shapes(self.base.family, self.base.hidden, labels)
+            shapes: Shapes = {f"head.{name}": shape for name, shape in head.items()}
+            if cell.strategy.has_adapters and cell.lora is not None:
+                shapes |= adapter_shapes(self.base, cell.lora)
+            yield shapes
+
+    def has_room(self) -> bool:
+        """True when another cell can be admitted."""
+        return len(self.live) < self.slots
+
+    def leave(self, engine: PackEngine, run: CellRun) -> None:
+        """Free a cell's slot; an engine nobody is in gives its memory back."""
+        engine.release(run)
+        if not engine.live and (self.is_exact or not self.desk.waiting):
+            self.engines.remove(engine)
+
+    def heartbeat(self) -> Event:
+        """How far the pack is."""
+        self.steps += 1
+        step = sum(run.step for run in self.live)
+        total = sum(run.total_steps for run in self.live)
+        return self.desk.event(
+            EventKind.HEARTBEAT, live=len(self.live), waiting=len(self.desk.waiting), step=step, total_steps=total
+        )
+
+
+def _admit(room: Room) -> Events:
+    desk = room.desk
+    while desk.waiting and room.has_room() and not desk.is_stopped:
+        packed = desk.waiting.popleft()
+        desk.heed((yield desk.event(EventKind.CELL_STARTED, packed)))
+        try:
+            run = start_cell(packed, load_data(packed, room.base, desk), room.base)
+            room.place(run)
+        except Exception as error:
+            desk.heed((yield desk.failed(packed, error)))
+
+
+def _give_up(room: Room) -> Events:
+    desk = room.desk
+    for engine in list(room.engines):
+        for run in [run for run in engine.live if run.cell_id in desk.given_up]:
+            room.leave(engine, run)
+            desk.heed((yield desk.interrupted(run.packed)))
+    for packed in [packed for packed in desk.waiting if packed.cell.cell_id in desk.given_up]:
+        desk.waiting.remove(packed)
+        desk.heed((yield desk.interrupted(packed)))
+
+
+def _step(room: Room, engine: PackEngine) -> Events:
+    desk = room.desk
+    for divergence in engine.step():
+        room.leave(engine, divergence.run)
+        desk.heed((yield desk.failed(divergence.run.packed, Diverged(divergence.reason))))
+    due = [run for run in engine.live if run.step_completed and run.evaluation_due()]
+    if due:
+        for run, logits in zip(due, engine.predict(due, "validation"), strict=True):
+            run.note_evaluation(logits, engine.row_of(run))
+    finished = [run for run in engine.live if run.finished and run.step_completed]
+    if finished:
+        yield from _finish(room, engine, finished)
+
+
+def _finish(room: Room, engine: PackEngine, finished: list[CellRun]) -> Events:
+    """Test the best state of cells that are through, publish them, free their slots."""
+    desk = room.desk
+    for run in finished:
+        if run.best_row_P is not None:
+            engine.row_of(run).copy_(run.best_row_P)
+    logits = engine.predict(finished, "test")
+    for run, test_logits in zip(finished, logits, strict=True):
+        tensors = engine.tensors_of(run, engine.row_of(run))
+        room.leave(engine, run)
+        try:
+            folder, accuracy = publish_cell(run, test_logits, tensors, room.base, desk.workshop.layout)
+        except Exception as error:
+            desk.heed((yield desk.failed(run.packed, error)))
+        else:
+            desk.heed((yield desk.finished(run.packed, folder, accuracy)))
+
+
+def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
+    """Choose and tokenise a cell's rows.
+
+    Raises:
+        DataError: the protocol cannot be met.
+        UserError: max_length exceeds the model's positions.
+    """
+    cell, cache = packed.cell, desk.workshop.cache
+    if cell.recipe.max_length > base.max_positions:
+        raise UserError(
+            f"recipe.max_length = {cell.recipe.max_length}: {cell.model.name if cell.model else ''} has only "
+            f"{base.max_positions} positions"
+        )
+    data = prepare(cell.data, seed=cell.seed, cache=cache)
+    tokens: dict[str, tuple[np.ndarray, ...]] = {}
+    counts = dict(data.counts)
+    for name in ("train", "validation", "test"):
+        texts = getattr(data, name).texts
+        found = tokenise(base.tokenizer, base.tokenizer_key, texts, max_length=cell.recipe.max_length, cache=cache)
+        tokens[name] = found.ids
+        counts["texts_truncated"] = counts.get("texts_truncated", 0) + found.num_truncated
+    return CellData(
+        label_names=data.label_names,
+        tokens=tokens,
+        labels={name: getattr(data, name).labels for name in tokens},
+        row_ids={name: getattr(data, name).row_ids for name in tokens},
+        hashes=dict(data.hashes),
+        counts=counts,
+        marks=tuple(data.marks),
+    )

@@ -1,0 +1,93 @@
+"""Cells over random tokens, so that the engine is tested without the data package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from jobs.models.loading import Base, load_base
+from jobs.spec import (
+    CellSpec,
+    ComputeSpec,
+    DataSpec,
+    LoraSpec,
+    ModelSpec,
+    PackedCell,
+    QuantizationSpec,
+    RecipeSpec,
+    Strategy,
+)
+from jobs.training.bank import RowLayout
+from jobs.training.cell_run import CellData, CellRun, start_cell
+from jobs.training.engine import PackEngine
+
+DECODERS = ("qwen2", "llama", "gpt2", "gemma3")
+ALL_FAMILIES = ("bert", *DECODERS, "distilbert", "roberta")
+
+
+def tiny_base(
+    family: str,
+    cache: Path,
+    *,
+    quantization: QuantizationSpec | None = None,
+    precision: str = "fp32",
+    mode: str = "resident",
+    numerics: str = "fast",
+) -> Base:
+    return load_base(
+        f"test-{family}",
+        ModelSpec(name=f"tiny-{family}", source="tiny", location=family),
+        quantization=quantization,
+        compute_spec=ComputeSpec(precision=precision, base=mode, numerics=numerics),
+        gpus=0,
+        cache=cache,
+    )
+
+
+def random_data(seed: int, *, num_labels: int, num_train: int, vocabulary: int = 1000, longest: int = 14) -> CellData:
+    """Texts whose first tokens depend on the label, so that there is something to learn."""
+    rng = np.random.default_rng(seed)
+    tokens, labels, ids = {}, {}, {}
+    for split, rows in (("train", num_train), ("validation", 24), ("test", 40)):
+        labels[split] = rng.integers(0, num_labels, rows).astype(np.int64)
+        texts = [rng.integers(200, vocabulary, rng.integers(4, longest)).astype(np.int32) for _ in range(rows)]
+        for text, label in zip(texts, labels[split], strict=True):
+            text[:2] = 150 + label
+        tokens[split] = tuple(texts)
+        ids[split] = tuple(f"{split}-{i}" for i in range(rows))
+    names = tuple(f"label{i}" for i in range(num_labels))
+    return CellData(label_names=names, tokens=tokens, labels=labels, row_ids=ids, hashes={}, counts={}, marks=())
+
+
+def packed_cell(
+    seed: int,
+    *,
+    recipe: RecipeSpec,
+    lora: LoraSpec | None = None,
+    strategy: Strategy = Strategy.LORA,
+    num_labels: int = 3,
+) -> PackedCell:
+    cell = CellSpec(
+        cell_id=f"{seed:016x}",
+        grid="test",
+        strategy=strategy,
+        seed=seed,
+        data=DataSpec(source="builtin", num_labels=num_labels),
+        recipe=recipe,
+        model=ModelSpec(name="tiny", source="tiny", location="bert"),
+        lora=(lora or LoraSpec()) if strategy.has_adapters else None,
+    )
+    return PackedCell(cell=cell, epoch=1, attempt=1)
+
+
+def make_run(base: Base, seed: int, *, num_labels: int = 3, num_train: int = 32, **cell: object) -> CellRun:
+    data = random_data(seed, num_labels=num_labels, num_train=num_train)
+    return start_cell(packed_cell(seed, num_labels=num_labels, **cell), data, base)  # type: ignore[arg-type]
+
+
+def engine_for(base: Base, runs: list[CellRun], *, slots: int | None = None) -> PackEngine:
+    engine = PackEngine(base, RowLayout([run.shapes for run in runs]), slots=slots or len(runs))
+    for run in runs[: slots or len(runs)]:
+        engine.admit(run)
+    return engine
