@@ -43,13 +43,16 @@ def read_published(layout: Layout, folder: Path) -> Published:
     return Published(result=result, folder=layout.relative(folder))
 
 
-def insert_result(connection: Connection, published: Published, *, grid: str) -> bool:
+def insert_result(
+    connection: Connection, published: Published, *, grid: str, undeclared_is_retired: bool = True
+) -> bool:
     """Make a cell done, unless it is already or a newer attempt was handed out.
 
     Args:
         connection: inside a transaction of the driver.
         published: what was found.
         grid: name the store belongs to.
+        undeclared_is_retired: how to enter a cell that no declaration named so far.
 
     Returns:
         True when the result is now in the index; False when it was refused (logged) or known.
@@ -60,7 +63,7 @@ def insert_result(connection: Connection, published: Published, *, grid: str) ->
             "%s: result of the grid %r refused, this store belongs to %r", published.folder, result.cell.grid, grid
         )
         return False
-    present = _present(connection, published)
+    present = _present(connection, published, undeclared_is_retired)
     if not _may_enter(present, published):
         return False
     check_step(result.cell.cell_id, CellState(present.state), CellState.DONE)
@@ -68,21 +71,21 @@ def insert_result(connection: Connection, published: Published, *, grid: str) ->
     return True
 
 
-def _present(connection: Connection, published: Published) -> Any:
+def _present(connection: Connection, published: Published, undeclared_is_retired: bool) -> Any:
     cell_id = published.result.cell.cell_id
     table = schema.cells
     query = sa.select(table.c.state, table.c.epoch, table.c.attempt).where(table.c.cell_id == cell_id)
     row = connection.execute(query).one_or_none()
     if row is None:
-        _insert_undeclared(connection, published)
+        _insert_undeclared(connection, published, undeclared_is_retired)
         row = connection.execute(query).one()
     return row
 
 
-def _insert_undeclared(connection: Connection, published: Published) -> None:
-    # A result without a declaration: a new index over old folders. It counts once a declaration names it.
+def _insert_undeclared(connection: Connection, published: Published, retired: bool) -> None:
+    # A result without a declaration: a new index over old folders.
     last = connection.execute(sa.select(sa.func.coalesce(sa.func.max(schema.cells.c.position), -1))).scalar_one()
-    row = cell_row(published.result.cell, last + 1) | {"retired": True, "state": str(CellState.PENDING)}
+    row = cell_row(published.result.cell, last + 1) | {"retired": retired, "state": str(CellState.PENDING)}
     connection.execute(sa.insert(schema.cells), row | {"epoch": 0, "attempt": 0})
 
 

@@ -181,7 +181,7 @@ def open_read_only(root: Path) -> Engine:
     if not path.is_file():
         raise not_a_store(root)
     try:
-        engine = _readable_engine(path)
+        engine = open_unchecked(path)
         revision = read_revision(engine)
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         raise damaged_index(path, str(error.__cause__ or error)) from error
@@ -197,8 +197,8 @@ def read_revision(engine: Engine) -> str | None:
         return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _readable_engine(path: Path) -> Engine:
-    """Ordinary read-only access; where SQLite cannot make its side files, a view of the files as they lie there."""
+def open_unchecked(path: Path) -> Engine:
+    """Read-only access whatever the schema; where SQLite cannot make its side files, the files as they lie there."""
     engine = _engine(path, "mode=ro")
     try:
         with engine.connect() as connection:

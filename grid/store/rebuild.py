@@ -1,0 +1,244 @@
+"""Make a new index from the result folders, with what can still be read of the old one."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from grid.store import schema
+from grid.store.connection import leave_single_file, open_writer
+from grid.store.ingest import Published, insert_result, read_published, utc_now
+from grid.store.lock import StoreLock
+from grid.store.migrate import write_new_index
+from grid.store.problems import explained, not_a_store
+from grid.store.rows import Row
+from jobs.durable import disk_problem, sync_folder
+from jobs.errors import UserError
+from jobs.failpoints import failpoint
+from jobs.spec import CellState
+from jobs.storage import DamagedResult, Layout, complete_results
+from jobs.temporary import new_temporary
+
+_SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RebuildReport:
+    """What a rebuild found and did."""
+
+    num_results: int
+    """Results in the new index."""
+    num_other_cells: int
+    """Cells without a result that were carried over from the old index."""
+    quarantined: tuple[str, ...]
+    """Damaged folders, each with the reason, now under quarantine/."""
+    backup: str | None
+    """The old index, beside the new one."""
+    lost: tuple[str, ...]
+    """Tables of the old index that could not be read, with the reason."""
+
+
+@dataclass
+class _Old:
+    """Rows that the old index still gives."""
+
+    rows: dict[str, list[Row]] = field(default_factory=dict)
+    lost: list[str] = field(default_factory=list)
+
+    def grid(self) -> str | None:
+        """Name of the grid, when it can be read."""
+        return next((row["value"] for row in self.rows.get("meta", []) if row["key"] == "grid"), None)
+
+
+@dataclass(frozen=True)
+class _Folders:
+    """Result folders, sorted into good and damaged."""
+
+    good: list[Published]
+    damaged: list[tuple[Path, str]]
+
+
+def rebuild(root: Path) -> RebuildReport:
+    """Replace the index of a results folder by a new one.
+
+    Args:
+        root: results folder, with or without an index.
+
+    Returns:
+        what was found and done.
+
+    Raises:
+        StoreBusy: a run is using the store.
+        UserError: there is nothing to rebuild from.
+        EnvironmentProblem: the disk refused.
+
+    Side effects:
+        The old index stays as grid.db.<time>.backup; damaged result folders move to quarantine/. Cells
+        whose result is damaged become pending, so that the next run computes them again.
+    """
+    layout = Layout(root.absolute())
+    if not layout.root.is_dir() or not (layout.index.exists() or layout.cells.is_dir()):
+        raise not_a_store(root)
+    lock = StoreLock(layout.lock)
+    lock.acquire()
+    try:
+        old = _salvage(layout.index)
+        folders = _read_folders(layout)
+        grid = _grid_name(layout, old, folders)
+        return _replace_index(layout, grid, old, folders)
+    except OSError as error:
+        raise disk_problem(layout.index, error) from error
+    finally:
+        lock.release()
+
+
+def _replace_index(layout: Layout, grid: str, old: _Old, folders: _Folders) -> RebuildReport:
+    folder = new_temporary(layout.temporary)
+    try:
+        new_index = folder / layout.index.name
+        num_results = _write_index(new_index, grid, old, folders)
+        backup = _swap(layout, new_index)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    quarantined = [_set_aside(layout, path, why) for path, why in folders.damaged]
+    done = {published.result.cell.cell_id for published in folders.good}
+    return RebuildReport(
+        num_results=num_results,
+        num_other_cells=sum(row["cell_id"] not in done for row in old.rows.get("cells", [])),
+        quarantined=tuple(quarantined),
+        backup=backup.name if backup else None,
+        lost=tuple(old.lost),
+    )
+
+
+def _salvage(index: Path) -> _Old:
+    old = _Old()
+    if not index.is_file():
+        return old
+    try:
+        engine = schema.open_unchecked(index)
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
+        old.lost.append(f"all: {error.__cause__ or error}")
+        return old
+    try:
+        for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts):
+            old.rows[table.name] = list(_readable_rows(engine, table, old.lost))
+    finally:
+        engine.dispose()
+    return old
+
+
+def _readable_rows(engine: Engine, table: sa.Table, lost: list[str]) -> Iterator[Row]:
+    try:
+        with engine.connect() as connection:
+            for row in connection.execute(sa.select(table)).mappings():
+                yield dict(row)
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        lost.append(f"{table.name}: {getattr(error, 'orig', None) or error}")
+
+
+def _read_folders(layout: Layout) -> _Folders:
+    good, damaged = [], []
+    for path in complete_results(layout):
+        try:
+            good.append(read_published(layout, path))
+        except DamagedResult as error:
+            damaged.append((path, str(error)))
+    # Newest attempt first: an older one is refused by the fence, as it was when both were new.
+    good.sort(key=lambda found: (found.result.epoch, found.result.attempt), reverse=True)
+    return _Folders(good, damaged)
+
+
+def _grid_name(layout: Layout, old: _Old, folders: _Folders) -> str:
+    known = old.grid()
+    if known is not None:
+        return known
+    names = sorted({published.result.cell.grid for published in folders.good})
+    if len(names) != 1:
+        found = f"results of several grids ({', '.join(names)})" if names else "no result folder that can be read"
+        raise UserError(f"{layout.root}: the index does not say which grid it belongs to, and there is {found}")
+    return names[0]
+
+
+def _write_index(path: Path, grid: str, old: _Old, folders: _Folders) -> int:
+    write_new_index(path, grid=grid)
+    engine = open_writer(path)
+    try:
+        with explained(path), engine.begin() as connection:
+            _carry_over(connection, old, grid)
+            is_declared = not old.rows.get("cells")
+            num_results = sum(
+                insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
+                for published in folders.good
+            )
+            _pin_from_results(connection, folders.good)
+        leave_single_file(engine, path)
+    finally:
+        engine.dispose()
+    return num_results
+
+
+def _carry_over(connection: Connection, old: _Old, grid: str) -> None:
+    cells = [_without_result(row) for row in old.rows.get("cells", []) if row["grid"] == grid]
+    ids = {row["cell_id"] for row in cells}
+    attempts = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
+    _insert(connection, schema.cells, cells)
+    _insert(connection, schema.attempts, attempts)
+    _insert(connection, schema.runs, old.rows.get("runs", []))
+    _insert(connection, schema.pins, old.rows.get("pins", []))
+
+
+def _without_result(row: Row) -> Row:
+    # Done is what a complete folder makes a cell; without one it has to be computed again.
+    return row | {"state": str(CellState.PENDING)} if row["state"] == CellState.DONE else row
+
+
+def _pin_from_results(connection: Connection, good: Sequence[Published]) -> None:
+    known = set(connection.execute(sa.select(schema.pins.c.name)).scalars())
+    found: dict[str, str] = {}
+    for published in good:
+        cell = published.result.cell
+        if cell.model and cell.model.source == "hub" and cell.model.revision:
+            found.setdefault(f"model:{cell.model.location}", cell.model.revision)
+        if cell.data.source == "hub" and cell.data.revision:
+            found.setdefault(f"dataset:{cell.data.id}", cell.data.revision)
+    now = utc_now()
+    new = [{"name": name, "revision": found[name], "pinned_at": now} for name in sorted(set(found) - known)]
+    _insert(connection, schema.pins, new)
+
+
+def _insert(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+    if rows:
+        connection.execute(sa.insert(table), rows)
+
+
+def _swap(layout: Layout, new_index: Path) -> Path | None:
+    backup = None
+    if layout.index.exists():
+        backup = layout.index.with_name(f"{layout.index.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}.backup")
+        for suffix in ("", *_SIDE_SUFFIXES):
+            file = layout.index.with_name(layout.index.name + suffix)
+            if file.is_file():
+                shutil.copy2(file, backup.with_name(backup.name + suffix))
+    # Side files go before the new index comes: SQLite would replay them into it.
+    for suffix in _SIDE_SUFFIXES:
+        layout.index.with_name(layout.index.name + suffix).unlink(missing_ok=True)
+    failpoint("rebuild.before_rename")
+    new_index.replace(layout.index)
+    sync_folder(layout.root)
+    return backup
+
+
+def _set_aside(layout: Layout, folder: Path, why: str) -> str:
+    target = layout.quarantine / folder.parent.name / folder.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder.rename(target)
+    return f"{layout.relative(target)}: {why}"
