@@ -7,7 +7,6 @@ reason for its cells to be recorded as failed while the others run.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import platform
 import shutil
@@ -15,21 +14,19 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from grid.devices import Devices, ResourceRequest, gpu_count
 from grid.estimate import cell_disk_bytes
 from grid.plan import Plan
-from grid.suggest import nearest
-from jobs.errors import DataError, EnvironmentProblem, Problem
+from jobs.errors import EnvironmentProblem, FineGridError, Problem, TransientProblem
 from jobs.spec import CellSpec, ComputeSpec, DataSpec
 
 MAX_CPU_SECONDS = 2 * 3600.0
 SPARE_DISK_BYTES = 200_000_000
-_MAX_LISTED = 12
 
 Access = Callable[[str, str, str | None], None]
-"""(kind, hub id, revision) -> None; raises EnvironmentProblem."""
+"""(kind, hub id, revision) -> None; raises EnvironmentProblem or TransientProblem."""
+DataCheck = Callable[[DataSpec], list[Problem]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +38,6 @@ class PreflightReport:
     """Reason by hub id, of models to be skipped; only with --skip-unavailable, else they are among the problems."""
 
 
-class DataFacts(Protocol):
-    """What the plan needs to know of a corpus (jobs.data)."""
-
-    @property
-    def label_counts(self) -> Mapping[str, int]:
-        """Rows a label, in the training pool."""
-
-    def max_samples(self, num_labels: int) -> int:
-        """Largest number of training rows for so many labels."""
-
-
 def preflight(
     plan: Plan,
     *,
@@ -59,7 +45,7 @@ def preflight(
     request: ResourceRequest,
     devices: Devices,
     results: str,
-    refusals: Mapping[tuple[str, str], EnvironmentProblem] | None = None,
+    refusals: Mapping[tuple[str, str], FineGridError] | None = None,
     skip_unavailable: bool = False,
     assume_yes: bool = False,
     access: Access | None = None,
@@ -90,7 +76,6 @@ def preflight(
     problems += check_results_folder(results) + check_disk(plan, results)
     problems += [] if assume_yes else check_time(plan, compute, devices)
     denied = _denied(plan, dict(refusals or {}), access or _hub_access)
-    problems += _endpoint_problems(plan)
     unavailable: dict[str, str] = {}
     for (kind, location), error in denied.items():
         if kind == "model" and skip_unavailable:
@@ -168,66 +153,35 @@ def check_time(plan: Plan, compute: ComputeSpec, devices: Devices) -> list[Probl
     return [Problem("plan", rule, suggestion=hint)]
 
 
-def check_data(cells: Sequence[CellSpec], *, facts: Callable[[DataSpec], DataFacts] | None = None) -> list[Problem]:
+def check_data(
+    cells: Sequence[CellSpec], *, sources: Sequence[str] = ("files", "builtin"), check: DataCheck | None = None
+) -> list[Problem]:
     """Compare what the axes ask for with the rows there are.
 
     Args:
         cells: declared cells.
-        facts: reads a corpus; None: `jobs.data.facts`.
+        sources: kinds of data to look at; `hub` needs the network, so a run asks for it after preflight only.
+        check: finds the faults of one data section; None: `jobs.data.check`.
 
     Returns:
         malformed rows, unknown columns and labels, more labels or rows than there are: each once.
 
     Raises:
-        EnvironmentProblem: the rows are on the hub and it cannot be reached.
+        EnvironmentProblem: the rows are on the hub and it refuses or cannot be reached.
+        TransientProblem: the hub is busy or failing.
     """
-    facts = facts or _jobs_facts
-    groups: dict[DataSpec, list[DataSpec]] = {}
+    check = check or _jobs_check
+    problems: dict[Problem, None] = {}
     for data in dict.fromkeys(cell.data for cell in cells):
-        groups.setdefault(dataclasses.replace(data, num_labels=None, num_samples=None), []).append(data)
-    problems: list[Problem] = []
-    for group in groups.values():
-        try:
-            known = facts(group[0])
-            for data in group:
-                problems += _size_problems(data, known)
-        except DataError as error:
-            problems.append(Problem("dataset", str(error)))
-    return list(dict.fromkeys(problems))
-
-
-def _size_problems(data: DataSpec, known: DataFacts) -> list[Problem]:
-    names = list(known.label_counts)
-    missing = [label for label in data.labels or () if label not in known.label_counts]
-    if missing:
-        return [
-            Problem("dataset.labels", "is no label of this data", label, nearest(label, names)) for label in missing
-        ]
-    there = len(data.labels) if data.labels is not None else len(names)
-    if data.num_labels is not None and data.num_labels > there:
-        rule = f"the data has only {there} labels: {_some(names)}"
-        return [Problem("axes.num_labels", rule, str(data.num_labels))]
-    if data.num_samples is None or data.protocol == "replay":
-        return []
-    labels = data.num_labels or there
-    most = known.max_samples(labels)
-    asked = data.num_samples * (labels if data.num_samples_per == "label" else 1)
-    if asked <= most:
-        return []
-    total = "" if asked == data.num_samples else f" ({asked:,} in total)"
-    rule = f"{total} is too much for {labels} labels: at most {most:,} training rows in total"
-    return [Problem("axes.num_samples", rule.strip(), f"{data.num_samples}")]
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_MAX_LISTED])
-    return shown if len(names) <= _MAX_LISTED else f"{shown}, ... ({len(names)} in all)"
+        if data.source in sources:
+            problems |= dict.fromkeys(check(data))
+    return list(problems)
 
 
 def _denied(
-    plan: Plan, refusals: dict[tuple[str, str], EnvironmentProblem], access: Access
-) -> dict[tuple[str, str], EnvironmentProblem]:
-    denied: dict[tuple[str, str], EnvironmentProblem] = {}
+    plan: Plan, refusals: dict[tuple[str, str], FineGridError], access: Access
+) -> dict[tuple[str, str], FineGridError]:
+    denied: dict[tuple[str, str], FineGridError] = {}
     for kind, location, revision in _hub_places(_cells(plan)):
         refusal = refusals.get((kind, location))
         if refusal is not None:
@@ -235,7 +189,7 @@ def _denied(
             continue
         try:
             access(kind, location, revision)
-        except EnvironmentProblem as error:
+        except (EnvironmentProblem, TransientProblem) as error:
             denied[(kind, location)] = error
     return denied
 
@@ -248,18 +202,6 @@ def _hub_places(cells: Iterable[CellSpec]) -> list[tuple[str, str, str | None]]:
         if cell.data.source == "hub":
             places[("dataset", cell.data.id, cell.data.revision)] = None
     return list(places)
-
-
-def _endpoint_problems(plan: Plan) -> list[Problem]:
-    if not _hub_places(_cells(plan)) or "HF_ENDPOINT" not in os.environ:
-        return []
-    from grid.hub import TRUST_VARIABLE, untrusted_endpoint  # heavy: only where the hub is used
-
-    host = untrusted_endpoint()
-    if host is None:
-        return []
-    rule = f"HF_ENDPOINT names {host}, which would be sent your Hugging Face token"
-    return [Problem("HF_ENDPOINT", rule, suggestion=f"set {TRUST_VARIABLE}={host} if you trust it, or unset HF_TOKEN")]
 
 
 def _cells(plan: Plan) -> list[CellSpec]:
@@ -281,8 +223,8 @@ def _hub_access(kind: str, location: str, revision: str | None) -> None:
     check_access(kind, location, revision)
 
 
-def _jobs_facts(data: DataSpec) -> DataFacts:
-    from jobs.data import facts  # reads the rows
+def _jobs_check(data: DataSpec) -> list[Problem]:
+    from jobs.data import check  # reads the rows
+    from jobs.storage import cache_root
 
-    known: DataFacts = facts(data)
-    return known
+    return check(data, cache=cache_root() if data.source == "hub" else None)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from grid.known_models import ModelReference
-from jobs.errors import EnvironmentProblem
+from jobs.errors import EnvironmentProblem, FineGridError, TransientProblem
 from jobs.spec import TINY_VERSION, DataSpec, ModelSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -28,7 +28,7 @@ _MODEL_FILES = re.compile(
 
 Fingerprint = Callable[[DataSpec], str | None]
 HubRevision = Callable[[str, str, str | None], str]
-"""(kind, hub id, requested revision) -> commit; raises EnvironmentProblem."""
+"""(kind, hub id, requested revision) -> commit; raises EnvironmentProblem or TransientProblem."""
 
 
 class Resolver(Protocol):
@@ -86,10 +86,10 @@ class OnlineResolver(OfflineResolver):
     ) -> None:
         """Take the store's pins, the way to hash data and the way to ask the hub."""
         super().__init__(pins, fingerprint)
-        self._hub_revision = hub_revision or resolve_hub_revision
+        self._hub_revision = hub_revision or _hub_commit
         self.new_pins: dict[str, str] = {}
         """What the store should pin, by pin name."""
-        self.refusals: dict[tuple[str, str], EnvironmentProblem] = {}
+        self.refusals: dict[tuple[str, str], FineGridError] = {}
         """Why the hub gave no revision, by (kind, hub id)."""
 
     def _hub(self, kind: str, location: str, requested: str | None) -> str | None:
@@ -98,7 +98,7 @@ class OnlineResolver(OfflineResolver):
             return known
         try:
             revision = self._hub_revision(kind, location, requested)
-        except EnvironmentProblem as error:
+        except (EnvironmentProblem, TransientProblem) as error:
             self.refusals[(kind, location)] = error
             return None
         name = pin_name(kind, location, requested)
@@ -111,23 +111,10 @@ def pin_name(kind: str, location: str, requested: str | None) -> str:
     return f"{kind}:{location}@{requested}" if requested else f"{kind}:{location}"
 
 
-def resolve_hub_revision(kind: str, location: str, requested: str | None) -> str:
-    """Ask the hub which commit a repository stands at.
+def _hub_commit(kind: str, location: str, requested: str | None) -> str:
+    from jobs.data import resolve_hub_revision  # asks the network: only for a run that needs the hub
 
-    Args:
-        kind: model | dataset.
-        location: hub id.
-        requested: branch, tag or short commit; None: the default branch.
-
-    Returns:
-        the commit, 40 hex characters.
-
-    Raises:
-        EnvironmentProblem: gated, missing, refused or not reachable, with what to do.
-    """
-    from grid.hub import repository_commit  # huggingface_hub is heavy: only a run that needs the hub loads it
-
-    return repository_commit(kind, location, requested)
+    return resolve_hub_revision(location, requested, kind=kind)
 
 
 def hash_model_folder(folder: Path) -> str:
@@ -157,5 +144,4 @@ def hash_model_folder(folder: Path) -> str:
 def _jobs_fingerprint(data: DataSpec) -> str | None:
     from jobs.data import fingerprint  # reads files: only where a revision is really needed
 
-    revision: str | None = fingerprint(data)
-    return revision
+    return fingerprint(data)
