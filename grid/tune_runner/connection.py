@@ -8,6 +8,7 @@ import shutil
 import signal
 import tempfile
 import threading
+from io import TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 
@@ -25,7 +26,6 @@ _MAX_TEMPORARY_PATH = 30
 """Unix sockets of a session need about 70 more characters, and 107 are allowed in all."""
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Nothing large travels through Ray: packs and events are short JSON."""
-_BOOTSTRAP = "ray_bootstrap_config.yaml"
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -45,14 +45,27 @@ class RayConnection:
         self._log = _RayLog(logs)
         self.is_private = not os.environ.get(ADDRESS_VARIABLE)
 
+    @property
+    def can_grow(self) -> bool:
+        """True on a cluster that starts machines by itself."""
+        return not self.is_private and _bootstrap().is_file()
+
+    def check(self) -> None:
+        """Refuse, before anything is created, what `__enter__` would refuse.
+
+        Raises:
+            EnvironmentProblem: a cluster runs here and nobody said whether to use it.
+        """
+        if self.is_private:
+            refuse_beside_cluster()
+
     def __enter__(self) -> RayConnection:
         """Start or join.
 
         Raises:
             EnvironmentProblem: a cluster runs here and nobody said whether to use it, or Ray does not start.
         """
-        if self.is_private:
-            refuse_beside_cluster()
+        self.check()
         self._log.open()
         try:
             with _SignalsKept():
@@ -88,10 +101,9 @@ class RayConnection:
         if self.is_private:
             return self._local
         present = ray_devices(ray.cluster_resources(), nodes=len(ray.nodes()))
-        bootstrap = Path.home() / _BOOTSTRAP
-        if not bootstrap.is_file():
+        if not self.can_grow:
             return present
-        possible = cluster_capacity(_read_yaml(bootstrap))
+        possible = cluster_capacity(_read_yaml(_bootstrap()))
         return possible if (possible.gpus, possible.cpus) > (present.gpus, present.cpus) else present
 
     def _connect(self) -> None:
@@ -161,6 +173,14 @@ def _temporary_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
 
 
+class _LateFile(logging.FileHandler):
+    """Makes file and folder with the first line only: a run that is refused leaves nothing behind."""
+
+    def _open(self) -> TextIOWrapper:
+        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
+        return super()._open()
+
+
 class _RayLog:
     """Ray's own warnings go to a file; the console belongs to the progress view."""
 
@@ -171,8 +191,7 @@ class _RayLog:
         self._silenced: list[logging.Handler] = []
 
     def open(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = logging.FileHandler(self._folder / "ray.log", encoding="utf-8", delay=True)
+        self._file = _LateFile(self._folder / "ray.log", encoding="utf-8", delay=True)
         self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
         self._file.setLevel(logging.WARNING)
         self._logger.addHandler(self._file)
@@ -189,6 +208,11 @@ class _RayLog:
         if self._file is not None:
             self._logger.removeHandler(self._file)
             self._file.close()
+
+
+def _bootstrap() -> Path:
+    """What `ray up` leaves on a head: the cluster file."""
+    return Path.home() / "ray_bootstrap_config.yaml"
 
 
 def _read_yaml(path: Path) -> dict[str, object]:

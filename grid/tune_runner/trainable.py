@@ -24,7 +24,7 @@ _PROMPT = frozenset({EventKind.PACK_STARTED, EventKind.CELL_FINISHED, EventKind.
 """Reported at once: results show up live."""
 
 
-class WorkerNotClean(Exception):  # noqa: N818 - its name is the message that reaches the driver
+class WorkerNotClean(Exception):
     """This process should not take another pack: an earlier one raised, or device memory is not free."""
 
 

@@ -1,0 +1,179 @@
+"""One run of a grid, from the command line to the exit code.
+
+`python -m grid.run` is `finegrid run`.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from grid.finish import finish_pictures
+from grid.options import RunOptions
+from grid.outlook import Outlook, check, look_ahead
+from grid.passes import work
+from grid.plan import Plan
+from grid.progress import Progress
+from grid.queue import Batch
+from grid.recorder import Recorder
+from grid.runner import Runner, Site
+from grid.signals import StopSignals
+from grid.store import CellRow, Store, peek
+from grid.summary import Summary
+from jobs.spec import CellState, Event, FailureKind, PackedCell
+from jobs.storage import Layout, cache_root
+
+if TYPE_CHECKING:
+    from grid.tune_runner import RayConnection
+
+TRIAL_MODULE = "jobs.trial"
+
+logger = logging.getLogger(__name__)
+
+
+def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_module: str = TRIAL_MODULE) -> Summary:
+    """Bring every declared cell to its end, as far as this run can.
+
+    Args:
+        options: the command line.
+        console: for people.
+        signals: says when to stop.
+        trial_module: where trials find `run_pack`; tests put a small one here.
+    Returns:
+        how it ended; its exit code follows from the store.
+    Raises:
+        UserError: nothing was created (exit 2).
+        EnvironmentProblem: preflight refused, nothing was created (exit 3).
+        StoreBusy: another run owns the store (exit 4).
+    """
+    outlook = look_ahead(options)
+    with ExitStack() as stack:
+        ray = None
+        if outlook.plan.packs:
+            ray = None if options.local else _prepare_ray(outlook, stack)
+            if ray is not None:
+                outlook = outlook.planned(peek(outlook.root)[0], ray.devices())
+            outlook = check(outlook)
+        with signals.patience():
+            store = stack.enter_context(Store.open(outlook.root, grid=outlook.config.name))
+            store.claim(outlook.config.to_json())
+            before = _open_books(outlook, store)
+            outlook = outlook.planned(before)
+            stopped = _train(outlook, store, ray, console, signals, trial_module) if outlook.plan.packs else None
+            store.ingest_all()
+            summary = _summary(outlook, before, store.states(), signals, stopped)
+            store.finish_run(summary.exit_code)
+    if signals.should_stop():
+        return summary
+    return replace(summary, files=finish_pictures(outlook.root, has_news=summary.num_new > 0, console=console))
+
+
+def _prepare_ray(outlook: Outlook, stack: ExitStack) -> RayConnection:
+    """Join a cluster now, because the plan depends on it; a Ray of our own starts only after preflight."""
+    from grid.tune_runner import RayConnection
+
+    ray = RayConnection(outlook.devices, Layout(outlook.root).logs)
+    ray.check()
+    if not ray.is_private:
+        stack.enter_context(ray)
+    return ray
+
+
+def _open_books(outlook: Outlook, store: Store) -> dict[str, CellRow]:
+    """Pin, declare, take in what an earlier run left, and record what preflight refused."""
+    for name, revision in outlook.new_pins.items():
+        store.pin(name, revision)
+    store.declare(outlook.cells)
+    store.ingest_all()
+    states = store.states()
+    for planned in outlook.planned(states).available()[1]:
+        store.fail(planned.cell.cell_id, 0, 0, FailureKind.ENVIRONMENT, planned.reason)
+    return states
+
+
+def _train(
+    outlook: Outlook,
+    store: Store,
+    ray: RayConnection | None,
+    console: Console,
+    signals: StopSignals,
+    trial_module: str,
+) -> str | None:
+    """Work through the plan; the answer says why it ended early, if it did."""
+    plan, _ = outlook.available()
+    site = Site(results=outlook.root, cache=cache_root(), trial_module=trial_module)
+    with ExitStack() as stack:
+        if ray is not None and ray.is_private:
+            stack.enter_context(ray)
+        runner = _runner(site, ray)
+        stack.callback(runner.close)
+        console.print(escape(ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"))
+        view = stack.enter_context(Progress(console))
+        cells = [planned.cell for pack in plan.packs for planned in pack.cells]
+        view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
+        recorder = Recorder(store, Layout(outlook.root), _batches(plan), epoch=store.epoch, watch=_watcher(view))
+        return work(runner, recorder, signals.should_stop)
+
+
+def _runner(site: Site, ray: RayConnection | None) -> Runner:
+    if ray is None:
+        from grid.local_runner import LocalRunner
+
+        return LocalRunner(site)
+    from grid.tune_runner import TuneRunner
+
+    return TuneRunner(site, can_grow=ray.can_grow)
+
+
+def _batches(plan: Plan) -> list[Batch]:
+    return [
+        Batch(cells=tuple(planned.cell for planned in pack.cells), base_key=pack.base_key, resources=pack.resources)
+        for pack in plan.packs
+    ]
+
+
+class _watcher:
+    """Shows events; a terminal that went away must not stop a run."""
+
+    def __init__(self, view: Progress) -> None:
+        self._view: Progress | None = view
+
+    def __call__(self, event: Event, packed: PackedCell | None) -> None:
+        if self._view is None:
+            return
+        try:
+            self._view.on_event(event)
+        except OSError:
+            logger.warning("the progress view cannot be shown any more", exc_info=True)
+            self._view = None
+
+
+def _summary(
+    outlook: Outlook,
+    before: dict[str, CellRow],
+    after: dict[str, CellRow],
+    signals: StopSignals,
+    stopped: str | None,
+) -> Summary:
+    declared = {cell_id: row for cell_id, row in after.items() if not row.retired}
+    was_done = {cell_id for cell_id, row in before.items() if row.state is CellState.DONE}
+    num_new = sum(row.state is CellState.DONE and cell_id not in was_done for cell_id, row in declared.items())
+    return Summary(
+        grid=outlook.config.name,
+        root=outlook.root,
+        rows=declared,
+        num_new=num_new,
+        signal=signals.received,
+        stopped=stopped,
+    )
+
+
+if __name__ == "__main__":
+    from grid.cli import main_run
+
+    main_run()
