@@ -292,7 +292,7 @@ def _converted(section: str, key: str, value: Any) -> Any:
     if key == "eval_every" and value == "epoch":
         return None
     if section == "dataset" and key in ("id", "path"):
-        return "" if value is None else value if key == "id" else str(Path(value).expanduser().absolute())
+        return "" if value is None else value if key == "id" else str(Path(value).expanduser().resolve())
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -203,6 +203,7 @@ def _equal_variants(variants: Mapping[str, Variant]) -> list[Problem]:
 
 def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Variant]) -> list[Problem]:
     """Refuse a key that both an axis and a variant set: which one counts would be a guess."""
+    # Variants left out by --set axes.variant=[...] stay declared and are not looked at.
     used = [name for axis in axes if axis.key == "variant" for name in axis.values]
     problems = [
         Problem(f"variants.{name}.{axis.key}", f"is set by the axis {axis.name} as well", suggestion="keep one of them")
@@ -210,11 +211,9 @@ def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Variant]) -> list
         for name in used
         if axis.section and axis.name in variants[name].section(axis.section)
     ]
-    unused = [name for name in variants if name not in used]
-    problems += [
-        Problem(f"variants.{name}", "is not on the axis `variant`", suggestion="add it to axes.variant or remove it")
-        for name in unused
-    ]
+    if variants and not any(axis.key == "variant" for axis in axes):
+        hint = f"add axes.variant: [{', '.join(variants)}]"
+        problems.append(Problem("variants", "has no effect without an axis `variant`", suggestion=hint))
     return problems
 
 

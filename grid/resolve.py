@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol
 
 from grid.known_models import ModelReference
-from jobs.errors import EnvironmentProblem, FineGridError, TransientProblem
+from jobs.errors import ConfigError, DataError, EnvironmentProblem, FineGridError, Problem, TransientProblem
 from jobs.spec import TINY_VERSION, DataSpec, ModelSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -66,8 +66,14 @@ class OfflineResolver:
         whole = dataclasses.replace(data, num_labels=None, num_samples=None, labels=None, protocol="nested")
         if whole not in self._data:
             is_hub = data.source == "hub"
-            self._data[whole] = self._hub("dataset", data.id, data.revision) if is_hub else self._fingerprint(whole)
+            self._data[whole] = self._hub("dataset", data.id, data.revision) if is_hub else self._hash(whole)
         return dataclasses.replace(data, revision=self._data[whole])
+
+    def _hash(self, data: DataSpec) -> str | None:
+        try:
+            return self._fingerprint(data)
+        except DataError as error:
+            raise ConfigError([Problem("dataset.path", str(error))]) from error
 
     def _hub(self, kind: str, location: str, requested: str | None) -> str | None:
         if requested is not None and _COMMIT.fullmatch(requested):

@@ -1,0 +1,339 @@
+"""Configs: what is accepted, and that every fault is named with path, value, rule and nearest name, all at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grid.config import MAX_CELLS, check_document, count_cells, load_config
+from jobs.errors import ConfigError, Problem
+from jobs.spec import ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
+from tests.grid.documents import config_of, document, problems_of
+
+CONFIG = """
+name: mine
+axes:
+  model: [tiny-bert]
+  seed: [0, 1]
+dataset: {source: builtin}
+recipe: {learning_rate: 1e-4}
+"""
+
+
+@pytest.fixture
+def config_file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(CONFIG, encoding="utf-8")
+    return path
+
+
+def load_problems(path: Path | str, *overrides: str) -> tuple[Problem, ...]:
+    with pytest.raises(ConfigError) as caught:
+        load_config(str(path), overrides=overrides)
+    return caught.value.problems
+
+
+# What is accepted
+
+
+def test_defaults_are_those_of_the_spec() -> None:
+    config = config_of()
+    assert config.recipe == RecipeSpec()
+    assert config.lora == LoraSpec()
+    assert config.quantization == QuantizationSpec()
+    assert config.compute == ComputeSpec()
+    assert config.data == DataSpec(source="builtin")
+    assert config.strategies == (Strategy.QLORA,)
+
+
+def test_words_become_values() -> None:
+    config = config_of(
+        axes={"num_labels": ...},
+        dataset={"num_labels": "all", "num_samples": "all", "labels": ["b", "a"]},
+        recipe={"eval_every": "epoch", "patience": None, "learning_rate": 1, "select_on": "last"},
+        lora={"targets": ["query"]},
+        compute={"slots": "auto", "cpus_per_trial": 2, "gpus_per_trial": 0.5},
+    )
+    assert (config.data.num_labels, config.data.num_samples, config.data.labels) == (None, None, ("b", "a"))
+    assert config.recipe.eval_every is None
+    assert type(config.recipe.learning_rate) is float
+    assert config.lora.targets == ("query",)
+    assert (config.compute.slots, config.request.cpus_per_trial, config.request.gpus_per_trial) == (None, 2, 0.5)
+
+
+def test_relative_data_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rows.csv").write_text("text,label\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    config = config_of(dataset={"source": "files", "path": "rows.csv"})
+    assert config.data.path == str(tmp_path / "rows.csv")
+
+
+def test_file_with_overrides(config_file: Path) -> None:
+    config = load_config(
+        str(config_file), overrides=["axes.seed=[7]", "recipe.learning_rate=2e-3", "lora={r: 2}", "name=other"]
+    )
+    assert config.name == "other"
+    assert config.axis("seed") == (7,)
+    assert (config.recipe.learning_rate, config.lora.r) == (2e-3, 2)
+
+
+def test_a_mapping_is_replaced_as_a_whole(config_file: Path) -> None:
+    config = load_config(str(config_file), overrides=["recipe={epochs: 2}"])
+    assert config.recipe == RecipeSpec(epochs=2)
+
+
+def test_override_of_an_axis_finds_its_other_spelling(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(CONFIG.replace("seed: [0, 1]", "recipe.learning_rate: [1e-3]"), encoding="utf-8")
+    config = load_config(str(path), overrides=["axes.learning_rate=[1e-4, 1e-5]"])
+    assert config.axis("learning_rate") == (1e-4, 1e-5)
+    config = load_config(str(path), overrides=["axes.recipe.learning_rate=[5e-5]", "axes.recipe.epochs=[1, 2]"])
+    assert config.axis("learning_rate") == (5e-5,)
+    assert config.axis("epochs") == (1, 2)
+
+
+def test_document_survives_as_json(config_file: Path) -> None:
+    first = load_config(str(config_file), overrides=["axes.seed=[7]"]).to_json()
+    assert '"seed": [7]' in first
+    assert first == load_config(str(config_file), overrides=["axes.seed=[7]"]).to_json()
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        ({"recipe": {"epohcs": 1}}, "recipe.epohcs", "did you mean epochs?"),
+        ({"recipie": {}}, "recipie", "did you mean recipe?"),
+        ({"axes": {"variant": ["a"]}, "variants": {"a": {"recpie": {}}}}, "variants.a.recpie", "did you mean recipe?"),
+        ({"recipe": {"epochs": True}}, "recipe.epochs", "whole number"),
+        ({"recipe": {"epochs": 2.0}}, "recipe.epochs", "whole number"),
+        ({"recipe": {"epochs": "3"}}, "recipe.epochs", "remove the quotes"),
+        ({"recipe": {"learning_rate": True}}, "recipe.learning_rate", "a number"),
+        ({"recipe": {"learning_rate": "1e-4"}}, "recipe.learning_rate", "remove the quotes"),
+        ({"recipe": {"learning_rate": float("inf")}}, "recipe.learning_rate", "finite"),
+        ({"recipe": {"learning_rate": float("nan")}}, "recipe.learning_rate", "finite"),
+        ({"recipe": {"learning_rate": -1e-4}}, "recipe.learning_rate", "above 0"),
+        ({"recipe": {"learning_rate": 0}}, "recipe.learning_rate", "above 0"),
+        ({"recipe": {"patience": -1}}, "recipe.patience", "at least 1"),
+        ({"recipe": {"select_on": "acuracy"}}, "recipe.select_on", "did you mean accuracy?"),
+        ({"recipe": {"eval_every": "epohc"}}, "recipe.eval_every", "did you mean epoch?"),
+        ({"lora": {"dropout": 1.0}}, "lora.dropout", "below 1"),
+        ({"quantization": {"type": "nf8"}}, "quantization.type", "nf4 or fp4"),
+        ({"quantization": {"double": 1}}, "quantization.double", "true or false"),
+        ({"dataset": {"source": "hubb"}}, "dataset.source", "did you mean hub?"),
+        ({"dataset": {"labels": ["a"]}}, "dataset.labels", "at least 2 items"),
+        ({"dataset": {"labels": ["a", True]}}, "dataset.labels[1]", "text"),
+        ({"dataset": None}, "dataset", "is required"),
+        ({"name": None}, "name", "is required"),
+        ({"name": "../up"}, "name", "plain name"),
+        ({"name": "-rf"}, "name", "plain name"),
+        ({"name": "a\x00b"}, "name", "plain name"),
+        ({"compute": {"slots": 0}}, "compute.slots", "at least 1 or auto"),
+        ({"compute": {"gpus_per_trial": -1}}, "compute.gpus_per_trial", "at least 0"),
+        ({"baselines": ["tfid"]}, "baselines[0]", "did you mean tfidf?"),
+        ({"keep_weights": "adapter"}, "keep_weights", "did you mean adapters?"),
+        ({"axes": {"seed": []}}, "axes.seed", "must not be empty"),
+        ({"axes": {"seed": 3}}, "axes.seed", "write [3]"),
+        ({"axes": {"seed": None}}, "axes.seed", "a list"),
+        ({"axes": {"seed": [True]}}, "axes.seed[0]", "whole number"),
+        ({"axes": {"seed": [-1]}}, "axes.seed[0]", "from 0"),
+        ({"axes": {"seed": [2**32]}}, "axes.seed[0]", "from 0 to 4294967295"),
+        ({"axes": {"seed": [1, 1]}}, "axes.seed[1]", "twice"),
+        ({"axes": {"sed": [1]}}, "axes.sed", "did you mean seed?"),
+        ({"axes": {"recipe.epohcs": [1]}}, "axes.recipe.epohcs", "did you mean recipe.epochs?"),
+        ({"axes": {"compute.device": ["cpu"]}}, "axes.compute.device", "no such key"),
+        ({"axes": {"learning_rate": [1e-4, -1]}}, "axes.learning_rate[1]", "above 0"),
+        ({"axes": {"learning_rate": [1e-4], "recipe.learning_rate": [1e-3]}}, "axes.recipe.learning_rate", "twice"),
+        ({"axes": {"strategy": ["qlroa"]}}, "axes.strategy[0]", "did you mean qlora?"),
+        ({"axes": {"strategy": ["tfidf"]}}, "axes.strategy[0]", "baselines: [tfidf]"),
+        ({"axes": {"model": ["tiny-brt"]}}, "axes.model[0]", "did you mean tiny-bert?"),
+        ({"axes": {"model": [3]}}, "axes.model[0]", "text"),
+        ({"axes": {"model": ["bert-base-uncased", "google-bert/bert-base-uncased"]}}, "axes.model", "the same model"),
+        ({"axes": {"model": ...}}, "axes.model", "is required"),
+        (
+            {"axes": {"model": ..., "learning_rate": [1e-4]}, "baselines": ["tfidf"]},
+            "axes.learning_rate",
+            "axis `model`",
+        ),
+        ({"axes": {"variant": ["b"]}, "variants": {"bb": {}}}, "axes.variant[0]", "no such variant"),
+        (
+            {"axes": {"variant": ["a"]}, "variants": {"a": {"recipe": {"epochs": 0}}}},
+            "variants.a.recipe.epochs",
+            "at least 1",
+        ),
+        ({"variants": {"a": {"lora": {"r": 2}}}}, "variants", "add axes.variant: [a]"),
+        ({"axes": {"variant": ["a", "b"]}, "variants": {"a": {}, "b": {}}}, "variants.b", "the same as variants.a"),
+        (
+            {"axes": {"variant": ["a"], "epochs": [1]}, "variants": {"a": {"recipe": {"epochs": 3}}}},
+            "variants.a.recipe.epochs",
+            "axis epochs as well",
+        ),
+        ({"exclude": [{}]}, "exclude[0]", "at least one"),
+        ({"exclude": [{"sed": 1}]}, "exclude[0].sed", "did you mean seed?"),
+        ({"exclude": [{"epochs": 1}]}, "exclude[0].epochs", "no axis"),
+        ({"exclude": [{"model": "tiny-brt"}]}, "exclude[0].model", "did you mean tiny-bert?"),
+        ({"exclude": [{"seed": [0, 9]}]}, "exclude[0].seed", "no value of this axis"),
+        ({"exclude": [{"strategy": "tfidf"}]}, "exclude[0].strategy", "no axis"),
+        ({"revisions": {"tiny-bert": "main"}}, "revisions.tiny-bert", "no hub model"),
+    ],
+)
+def test_single_faults(changes: dict[str, Any], path: str, words: str) -> None:
+    found = problems_of(**changes)
+    assert [problem.path for problem in found] == [path]
+    assert words in str(found[0])
+
+
+@pytest.mark.parametrize(
+    ("dataset", "path"),
+    [
+        ({"source": "hub"}, "dataset.id"),
+        ({"source": "hub", "id": "a/b", "path": "x"}, "dataset.path"),
+        ({"source": "hub", "id": "a/b", "rows": 5000}, "dataset.rows"),
+        ({"source": "hub", "id": "a/b", "format": "csv"}, "dataset.format"),
+        ({"source": "files"}, "dataset.path"),
+        ({"source": "files", "path": "/no/such/file"}, "dataset.path"),
+        ({"source": "files", "path": "/", "id": "a/b"}, "dataset.id"),
+        ({"source": "files", "path": "/", "revision": "main"}, "dataset.revision"),
+        ({"source": "builtin", "path": "/"}, "dataset.path"),
+        ({"source": "builtin", "subset": "x"}, "dataset.subset"),
+        ({"task": "multi_label"}, "dataset.protocol"),
+        ({"task": "multi_label", "protocol": "official", "num_samples_per": "label"}, "dataset.num_samples_per"),
+        ({"labels": ["a", "b", "a", "c"]}, "dataset.labels"),
+        ({"labels": ["a", "b", "c"]}, "dataset.num_labels"),
+    ],
+)
+def test_impossible_data(dataset: dict[str, Any], path: str) -> None:
+    assert [problem.path for problem in problems_of(dataset=dataset)] == [path]
+
+
+def test_combinations_are_checked_for_every_axis_value() -> None:
+    found = problems_of(axes={"num_labels": [2, 100], "num_samples": [50, 200]})
+    assert [(problem.path, problem.value) for problem in found] == [("dataset.num_samples", "50")]
+    found = problems_of(axes={"warmup_ratio": [None, 0.1], "warmup_steps": [0, 50]})
+    assert [problem.path for problem in found] == ["recipe.warmup_ratio"]
+    found = problems_of(
+        axes={"variant": ["last", "best"]},
+        recipe={"patience": 3},
+        variants={"last": {"recipe": {"select_on": "last"}}, "best": {"recipe": {"select_on": "loss"}}},
+    )
+    assert [problem.path for problem in found] == ["recipe.patience"]
+
+
+def test_replay_has_only_the_published_sizes() -> None:
+    hub = {"source": "hub", "id": "google-research-datasets/go_emotions", "protocol": "replay"}
+    assert problems_of(dataset=hub, axes={"num_labels": [2, 16], "num_samples": [800]}) == []
+    found = problems_of(dataset=hub, axes={"num_labels": [3], "num_samples": [900]})
+    assert [problem.path for problem in found] == ["dataset.num_labels", "dataset.num_samples"]
+
+
+def test_all_faults_come_at_once() -> None:
+    found = problems_of(
+        name="..",
+        recipe={"epohcs": 1, "epochs": -1},
+        lora={"r": True},
+        axes={"seed": [], "model": ["tiny-brt"], "nothing": [1]},
+        baselines=["x"],
+    )
+    assert {problem.path for problem in found} == {
+        "name",
+        "recipe.epochs",
+        "recipe.epohcs",
+        "lora.r",
+        "axes.seed",
+        "axes.model[0]",
+        "axes.nothing",
+        "baselines[0]",
+    }
+
+
+def test_faults_of_yaml_overrides_and_schema_come_together(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(CONFIG + "recipe: {epochs: 1}\nlora: {r: 0}\n", encoding="utf-8")
+    found = load_problems(path, "novalue", "axes.seed=[", "name.x=1", "lora.alhpa=3")
+    assert [problem.path for problem in found] == [
+        f"{path}:8",
+        "--set novalue",
+        "--set axes.seed:1",
+        "--set name.x",
+        "lora.r",
+        "lora.alhpa",
+    ]
+
+
+@pytest.mark.parametrize("value", [None, [], 3, "text"])
+@pytest.mark.parametrize(
+    "section", ["axes", "dataset", "recipe", "lora", "variants", "exclude", "baselines", "revisions", "compute"]
+)
+def test_a_section_of_the_wrong_kind_is_a_problem_not_a_crash(section: str, value: Any) -> None:
+    broken = {**document(), section: value}
+    config, problems = check_document(broken)
+    if section in ("exclude", "baselines") and value == []:
+        assert config is not None
+    else:
+        assert section in {problem.path for problem in problems}
+
+
+@pytest.mark.parametrize("text", ["", "# nothing", "- a\n- b", "just text"])
+def test_a_file_without_a_mapping(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(text, encoding="utf-8")
+    assert len(load_problems(path)) == 1
+
+
+def test_missing_config_names_the_nearest_shipped_one(tmp_path: Path) -> None:
+    (problem,) = load_problems("goemotoins")
+    assert problem.suggestion == "did you mean goemotions?"
+    (problem,) = load_problems(tmp_path)
+    assert "is a folder" in problem.rule
+
+
+def test_unreadable_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"name: \xff\xfe")
+    (problem,) = load_problems(path)
+    assert "UTF-8" in problem.rule
+
+
+def test_byte_order_mark_is_accepted(tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + CONFIG.encode())
+    assert load_config(str(path)).name == "mine"
+
+
+def test_no_secret_in_any_message() -> None:
+    secret = "hf_" + "a1B2" * 8
+    found = problems_of(hf_token=secret, name=secret + "/", recipe={"api_key": secret}, dataset={"source": secret})
+    assert len(found) == 4
+    assert secret not in "\n".join(str(problem) for problem in found)
+
+
+# How many cells
+
+
+def test_a_million_cells_need_yes() -> None:
+    changes = {"axes": {"seed": list(range(1000)), "max_length": list(range(4, 504))}}
+    found = problems_of(**changes)
+    assert [problem.path for problem in found] == ["axes"]
+    assert "2,000,000 cells" in found[0].rule
+    assert "--yes" in str(found[0])
+    assert check_document(document(**changes), allow_large=True)[1] == []
+
+
+def test_a_billion_cells_are_refused_without_being_made() -> None:
+    changes = {"axes": {"seed": list(range(1000)), "r": list(range(1, 1001)), "alpha": list(range(1, 1001))}}
+    _, found = check_document(document(**changes), allow_large=True)
+    assert "4,000,000,000 cells" in found[0].rule
+
+
+def test_count_leaves_out_axes_that_do_not_touch_a_strategy() -> None:
+    config = config_of(
+        axes={"strategy": ["full", "lora", "qlora"], "r": [4, 8], "double": [True, False], "epochs": [1, 2, 3]},
+        baselines=["tfidf", "majority"],
+    )
+    base = 2 * 2 * 2  # models, label counts, seeds
+    assert count_cells(config) == base * 3 + base * 3 * 2 + base * 3 * 4 + 2 * (2 * 2)
+    assert count_cells(config) < MAX_CELLS
