@@ -55,9 +55,9 @@ def keep_mask(keys: Tensor, columns: int, *, site: int, keep: float | Tensor) ->
     rows = _signed32(keys ^ (keys >> 32)) ^ _signed32((site + 1) * _SITE_STEP)
     columns_C = _signed32(torch.arange(1, columns + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
     z = rows.unsqueeze(-1) ^ columns_C
-    z = (z ^ (z >> 16)).mul_(_FIRST_MULTIPLIER)
-    z = z.bitwise_xor_(z >> 13).mul_(_SECOND_MULTIPLIER)
-    z = z.bitwise_xor_(z >> 16)
+    z = z.bitwise_xor_(_shifted(z, 16)).mul_(_FIRST_MULTIPLIER)
+    z = z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
+    z = z.bitwise_xor_(_shifted(z, 16))
     if isinstance(keep, Tensor):
         limit = (keep.double() * 2.0**32 - 2.0**31).clamp(max=2.0**31 - 1).to(torch.int32).unsqueeze(-1)
         return z <= limit
@@ -97,6 +97,11 @@ class PackedDropout(nn.Module):
         if keys_N is None or self.p == 0.0:
             return x_1NI
         return packed_dropout(x_1NI, keys_N.unsqueeze(0), site=self.site, p=self.p)
+
+
+def _shifted(z: Tensor, bits: int) -> Tensor:
+    """Logical right shift of int32: zeros come in, whatever the sign."""
+    return (z >> bits).bitwise_and_((1 << (32 - bits)) - 1)
 
 
 @overload

@@ -1,0 +1,51 @@
+"""Keyed dropout: the right share, independent bits, unbiased scale, nothing but the key decides."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jobs.training.dropout import keep_mask, packed_dropout
+from jobs.training.ragged import step_key
+
+
+def keys(count: int, seed: int = 0) -> torch.Tensor:
+    return torch.tensor([step_key(seed, i, 1) for i in range(count)])
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.9, 0.95, 1.0])
+def test_share_kept_is_the_probability(keep: float) -> None:
+    mask = keep_mask(keys(2000), 300, site=3, keep=keep).double()
+    error = 4 * np.sqrt(keep * (1 - keep) / mask.numel())
+    assert abs(mask.mean().item() - keep) <= error + 1e-12
+    assert abs(mask.mean(0) - keep).max() <= 6 * np.sqrt(keep * (1 - keep) / 2000) + 1e-12
+    assert abs(mask.mean(1) - keep).max() <= 6 * np.sqrt(keep * (1 - keep) / 300) + 1e-12
+
+
+def test_bits_of_rows_columns_sites_and_steps_are_uncorrelated() -> None:
+    first = keep_mask(keys(1500), 256, site=1, keep=0.5).double() - 0.5
+    for other in (
+        keep_mask(keys(1500), 256, site=2, keep=0.5),
+        keep_mask(keys(1500, seed=1), 256, site=1, keep=0.5),
+        keep_mask(keys(1500), 256, site=1, keep=0.5).roll(1, 0),
+        keep_mask(keys(1500), 256, site=1, keep=0.5).roll(1, 1),
+    ):
+        correlation = (first * (other.double() - 0.5)).mean() * 4
+        assert abs(correlation) < 5 / np.sqrt(first.numel())
+
+
+def test_one_probability_a_row_equals_one_for_all() -> None:
+    x = torch.randn(40, 16)
+    row_keys = keys(40)
+    mixed = packed_dropout(x, row_keys, site=1, p=torch.cat([torch.full((20,), 0.3), torch.zeros(20)]))
+    assert torch.equal(mixed[20:], x[20:])
+    torch.testing.assert_close(mixed[:20], packed_dropout(x[:20], row_keys[:20], site=1, p=0.3))
+
+
+def test_kept_values_are_scaled_up_and_gradients_follow_the_mask() -> None:
+    x = torch.ones(50, 40, requires_grad=True)
+    out = packed_dropout(x, keys(50), site=1, p=0.25)
+    assert sorted(out.detach().unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
+    out.sum().backward()
+    assert torch.equal(x.grad, out.detach())
