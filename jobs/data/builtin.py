@@ -222,4 +222,5 @@ def _word_list(ids: dict[str, int], members: tuple[str, ...]) -> _WordList:
 
 def _cumulative(weights: Floats) -> Floats:
     sums: Floats = np.cumsum(weights, dtype=np.float64)
-    return sums / sums[-1]
+    shares: Floats = sums / sums[-1]
+    return shares

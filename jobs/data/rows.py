@@ -95,14 +95,6 @@ class Corpus:
         """The row to which each entry of label_ids belongs."""
         return np.repeat(np.arange(len(self), dtype=np.int64), self.num_labels_of_row)
 
-    @cached_property
-    def first_of_its_text(self) -> Bools:
-        """False for every row whose text stands further up already."""
-        _, first = np.unique(self.text_keys, return_index=True)
-        is_first = np.zeros(len(self), dtype=np.bool_)
-        is_first[first] = True
-        return is_first
-
 
 def levelled(text: str) -> bytes:
     """The form in which two texts count as the same: case, spacing and compatibility characters levelled."""
