@@ -99,6 +99,8 @@ class StoreLock:
     def release(self) -> None:
         """Give the lock back; does nothing when it is not held."""
         if self._descriptor is not None:
+            # Unlocking, not only closing: a child between fork and exec may still have a copy of the descriptor.
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)
             self._descriptor = None
 

@@ -100,7 +100,7 @@ class Store:
             BugError: nothing was claimed.
         """
         if self._epoch is None:
-            raise BugError("the store was not claimed")
+            raise BugError("the store was not claimed: writing needs a claim")
         return self._epoch
 
     def claim(self, config_json: str) -> int:
@@ -200,6 +200,7 @@ class Store:
         Returns:
             number of new results. Damaged folders are logged and left where they are.
         """
+        _ = self.epoch  # writing needs a claim
         done = {cell_id for cell_id, row in self.states().items() if row.state is CellState.DONE}
         folders = list(complete_results(self.layout, skip=done))
         # Newest attempt first: of two results of one cell the later one was handed out last.
@@ -310,8 +311,7 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
-        if self._epoch is None:
-            raise BugError("writing to a store needs a claim")
+        _ = self.epoch  # writing needs a claim
         with self._transaction(self._engine) as connection:
             yield connection
 

@@ -1,0 +1,60 @@
+"""A claimed store with three declared cells, and a way to publish their results."""
+
+import pytest
+
+from grid.store import Store
+from jobs.spec import PackedCell
+from jobs.storage import Layout, publish
+from tests.jobs.samples import cell, result
+
+GRID = "sample"
+
+
+class Bench:
+    """A store under test, with shortcuts for what a run does."""
+
+    def __init__(self, root):
+        self.root = root
+        self.layout = Layout(root)
+        self.cells = [cell(1), cell(2), cell(3)]
+        self.store = None
+
+    def begin(self):
+        """Open, claim and declare, as every run does."""
+        self.store = Store.open(self.root, grid=GRID)
+        self.store.claim("{}")
+        self.store.declare(self.cells)
+        return self.store
+
+    def start(self, spec, attempt=None):
+        """Hand a cell out; its (epoch, attempt)."""
+        epoch, attempt = self.store.epoch, attempt or self.store.next_attempt(spec.cell_id)
+        packed = PackedCell(cell=spec, epoch=epoch, attempt=attempt)
+        self.store.start([packed], "pack-1", str(self.layout.pack_log(epoch, "pack-1")))
+        return epoch, attempt
+
+    def publish(self, spec, epoch, attempt, **changes):
+        """Write a result folder as a trial does."""
+        return publish(self.layout, result(spec, epoch=epoch, attempt=attempt, **changes), {"notes.txt": _notes})
+
+    def finish(self, spec, **changes):
+        """Start, publish and ingest."""
+        folder = self.publish(spec, *self.start(spec), **changes)
+        assert self.store.ingest(folder)
+        return folder
+
+    def state(self, spec):
+        """State of one cell."""
+        return str(self.store.states()[spec.cell_id].state)
+
+
+def _notes(path):
+    path.write_text("the same every time")
+
+
+@pytest.fixture
+def bench(tmp_path):
+    bench = Bench(tmp_path / "results")
+    bench.begin()
+    yield bench
+    bench.store.close()
