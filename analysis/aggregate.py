@@ -122,7 +122,7 @@ def varied_axes(results: Results) -> tuple[str, ...]:
     """The axes with more than one value among the declared cells, baselines aside."""
     cells = results.declared
     trained = cells[~cells["baseline"].astype(bool)]
-    return tuple(name for name in results.axes if len(ordered(trained[name], name)) > 1)
+    return tuple(name for name in results.axes if len(ordered(trained[name])) > 1)
 
 
 def pivot(results: Results, *, metric: str, split: str, row_axes: Sequence[str], col_axes: Sequence[str]) -> Pivot:
@@ -178,14 +178,13 @@ def pivot(results: Results, *, metric: str, split: str, row_axes: Sequence[str],
     )
 
 
-def ordered(values: Iterable[Any], axis: str) -> list[Any]:
-    """The distinct values of an axis: numbers ascending with `all` (None) last, everything else as declared."""
+def ordered(values: Iterable[Any]) -> list[Any]:
+    """The distinct values of an axis: numbers ascending with None (all) last, everything else in the order declared."""
     distinct = list(dict.fromkeys(None if _is_nothing(value) else value for value in values))
     given = [value for value in distinct if value is not None]
-    if given and all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
-        given.sort()
-    without_value_is_one = axis in ("num_labels", "num_samples", "variant")
-    return given + ([None] if None in distinct and (without_value_is_one or not given) else [])
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
+        return sorted(given) + ([None] if None in distinct else [])
+    return distinct
 
 
 class _Side:
@@ -200,10 +199,9 @@ class _Side:
         self._naming = naming
         trained = cells[~cells["baseline"].astype(bool)].to_dict("records")
         baselines = cells[cells["baseline"].astype(bool)].to_dict("records")
+        everything = [*trained, *baselines]
         self._values = {
-            name: ordered(
-                [record[name] for record in (cells.to_dict("records") if name in OWN_AXES else trained)], name
-            )
+            name: ordered(record[name] for record in (everything if name in OWN_AXES else trained))
             for name in self._axes
         }
         found = {key for record in trained for key in self.keys_of(record)}

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from analysis.aggregate import NAMING_AXES, Key, Pivot, Status, Tile
 from analysis.lettering import distinct, drawable, height_in, width_in, wrapped
-from analysis.style import MetricStyle
+from analysis.style import MetricStyle, short_setting
 
 TITLE_SIZE: Final = 13.0
 SUBTITLE_SIZE: Final = 9.0
@@ -175,7 +175,7 @@ def value_text(axis: str, value: Any) -> str:
     if value is None:
         return {"num_labels": "all", "num_samples": "all", "variant": "as declared"}.get(axis, "–")
     if isinstance(value, float):
-        return f"{value:g}"
+        return short_setting(value)
     return " ".join(drawable(str(value)).split()) or "(empty)"
 
 
@@ -206,7 +206,7 @@ def _usual_count(pivot: Pivot) -> int:
 
 
 def _tile_width(texts: Sequence[TileText]) -> float:
-    widths = [width_in(text.main, NUMBER_SIZE) + (0.2 if text.is_marked else 0.14) for text in texts]
+    widths = [width_in(text.main, NUMBER_SIZE) + (0.32 if text.is_marked else 0.14) for text in texts]
     widths += [width_in(line, SMALL_SIZE) + 0.12 for text in texts for line in text.small]
     return max(_LEAST_TILE_WIDTH, *widths)
 

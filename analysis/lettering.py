@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import bisect
 import functools
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from matplotlib import font_manager
 from matplotlib.font_manager import FontProperties
@@ -54,13 +55,18 @@ def wrapped(text: str, size: float, width: float, *, max_lines: int | None = Non
     lines = _lines(text, size, width)
     if max_lines is None or len(lines) <= max_lines:
         return "\n".join(lines)
-    for kept in range(len(text) - 1, 1, -1):
-        head = (kept + 1) // 2
-        shorter = f"{text[:head].rstrip()}…{text[len(text) - (kept - head) :].lstrip(' -_/.')}"
-        lines = _lines(shorter, size, width)
-        if len(lines) <= max_lines:
-            break
-    return "\n".join(lines[:max_lines])
+    kept = _largest(len(text), lambda kept: len(_lines(_without_middle(text, kept), size, width)) <= max_lines)
+    return "\n".join(_lines(_without_middle(text, kept), size, width)[:max_lines])
+
+
+def _without_middle(text: str, kept: int) -> str:
+    head = (kept + 1) // 2
+    return f"{text[:head].rstrip()}…{text[len(text) - (kept - head) :].lstrip(' -_/.')}"
+
+
+def _largest(below: int, fits: Callable[[int], bool]) -> int:
+    """The largest number from 1 to `below` - 1 that fits, found by halving: texts may be very long."""
+    return max(1, bisect.bisect_left(range(1, below), True, key=lambda number: not fits(number)))
 
 
 def distinct(labels: Sequence[str]) -> list[str]:
@@ -92,11 +98,14 @@ def _pieces(text: str, size: float, width: float) -> list[str]:
     pieces: list[str] = []
     for piece in _BREAK_AFTER.split(text):
         while len(piece) > 1 and _line_width(piece.rstrip(), size, "normal") > width:
-            cut = len(piece) - 1
-            while cut > 1 and _line_width(piece[:cut], size, "normal") > width:
-                cut -= 1
+            cut = _fitting(piece, size, width)
             pieces.append(piece[:cut])
             piece = piece[cut:]
         if piece:
             pieces.append(piece)
     return pieces
+
+
+def _fitting(piece: str, size: float, width: float) -> int:
+    """How many signs of a piece fit, at least one."""
+    return _largest(len(piece), lambda cut: _line_width(piece[:cut], size, "normal") <= width)

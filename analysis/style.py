@@ -90,6 +90,14 @@ def short_number(value: float) -> str:
     return f"{value:.3f}" if size < 1 else f"{value:.2f}" if size < 10 else f"{value:.1f}"
 
 
+def short_setting(value: float) -> str:
+    """A setting as people write it: 0.1, 1e-4, 2.5e-5."""
+    if value and abs(value) < 1e-2:
+        mantissa, exponent = f"{value:.5e}".split("e")
+        return f"{float(mantissa):g}e{int(exponent)}"
+    return f"{value:g}"
+
+
 def ink_on(colour: Any) -> str:
     """Black or white, whichever has the higher contrast on a colour (WCAG relative luminance)."""
     luminance = relative_luminance(colour)
