@@ -11,6 +11,7 @@ from grid.escape import visible
 from grid.outlook import PreflightRefused
 from grid.summary import BUSY, REFUSED, SOME_FAILED, WRONG_CONFIG
 from jobs.errors import ConfigError, EnvironmentProblem, Problem, StoreBusy, TransientProblem, UserError
+from jobs.redaction import redact
 
 
 def explain(error: Exception) -> tuple[int, str, dict[str, Any]]:
@@ -35,10 +36,12 @@ def explain(error: Exception) -> tuple[int, str, dict[str, Any]]:
         lines = [f"{headline} {error}"]
     data = {
         "exit_code": code,
-        "error": str(error),
-        "problems": [vars(problem) for problem in problems],
+        "error": redact(str(error)),
+        "problems": [
+            {name: redact(text) if text else text for name, text in vars(problem).items()} for problem in problems
+        ],
     }
-    return code, "\n".join(visible(line, keep_lines=True) for line in lines), data
+    return code, redact("\n".join(visible(line, keep_lines=True) for line in lines)), data
 
 
 def _classify(error: Exception) -> tuple[int | None, str]:
@@ -63,5 +66,5 @@ def _keep_traceback(error: Exception) -> Path:
     with tempfile.NamedTemporaryFile(
         "w", prefix="finegrid-bug-", suffix=".txt", delete=False, encoding="utf-8"
     ) as report:
-        report.write("".join(traceback.format_exception(error)))
+        report.write(redact("".join(traceback.format_exception(error))))
     return Path(report.name)

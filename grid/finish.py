@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from grid.store.export import export
 from jobs.errors import one_line
+from jobs.redaction import redact
 from jobs.storage import Layout
 
 TABLE = "cells.csv"
@@ -60,7 +61,7 @@ def write_problem(layout: Layout, error: BaseException) -> Path | None:
     try:
         path.parent.mkdir(exist_ok=True)
         with path.open("a", encoding="utf-8") as log:
-            log.write("".join(traceback.format_exception(error)))
+            log.write(redact("".join(traceback.format_exception(error))))
     except OSError:
         logger.exception("cannot write %s", path)
         return None

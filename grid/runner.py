@@ -9,17 +9,15 @@ makes a runner raise.
 from __future__ import annotations
 
 import importlib
-import json
-import traceback
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 from grid.queue import Queue
 from jobs.errors import classify
+from jobs.pack_log import PackLog
 from jobs.spec import Command, CommandKind, Event, EventKind, FailureKind, PackSpec
 from jobs.storage import Layout
 
@@ -189,18 +187,9 @@ def write_pack_log(layout: Layout, pack: PackSpec, event: str, message: str, err
         reaches the store).
     """
     path = layout.pack_log(pack.cells[0].epoch, pack.pack_id)
-    entry: dict[str, Any] = {
-        "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "level": "error",
-        "event": event,
-        "message": message,
-    }
-    if error is not None:
-        entry["traceback"] = "".join(traceback.format_exception(error))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8") as lines:
-            lines.write(json.dumps(entry, ensure_ascii=False) + "\n")
+        with PackLog(path) as log:
+            log.write(event, message, level="error", error=error)
     except OSError:
         return ""
-    return path.relative_to(layout.root).as_posix()
+    return layout.relative(path)

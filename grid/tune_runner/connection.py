@@ -197,8 +197,9 @@ class _RayLog:
         self._logger.addHandler(self._file)
 
     def silence_console(self) -> None:
-        """Take out the handlers that ray.init has added."""
-        self._silenced = [item for item in self._logger.handlers if type(item) is logging.StreamHandler]
+        """Take out the handler that Ray writes to standard error with."""
+        consoles = [item for item in self._logger.handlers if isinstance(item, logging.StreamHandler)]
+        self._silenced = [item for item in consoles if not isinstance(item, logging.FileHandler)]
         for handler in self._silenced:
             self._logger.removeHandler(handler)
 
