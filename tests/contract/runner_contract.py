@@ -58,12 +58,15 @@ class RunnerContract:
         done = stage(
             batch(cell(1), cell(2, variant="fail:diverged"), cell(3)),
             batch(cell(4, variant="flaky"), base="base-b"),
+            batch(cell(5, variant="oom_unless_alone"), cell(6)),
         ).run()
         assert done.store.dump() == {
             1: ("done", 0.1),
             2: ("failed", "diverged"),
             3: ("done", 0.3),
             4: ("done", 0.4),
+            5: ("done", 0.5),
+            6: ("done", 0.6),
         }
         assert done.recorder.queue.is_finished
         assert done.store.failures[cell(2).cell_id] == ("diverged", "scripted diverged")
@@ -78,10 +81,6 @@ class RunnerContract:
         assert done.store.failures[guilty] == ("user", "scripted user")
         log = (site.results / done.store.logs[guilty]).read_text("utf-8")
         assert "scripted user" in log and "Traceback" in log
-
-    def test_memory_that_is_short_in_company_is_tried_alone(self, stage: Callable[..., Stage]) -> None:
-        done = stage(batch(cell(1, variant="oom_unless_alone"), cell(2))).run()
-        assert done.store.dump() == {1: ("done", 0.1), 2: ("done", 0.2)}
 
     def test_told_to_stop_it_gives_everything_back_and_a_next_pass_finishes(self, stage: Callable[..., Stage]) -> None:
         stopped = stage(batch(cell(1), cell(2, variant="slow"), cell(3)), batch(cell(4), base="b", cpus=2))
