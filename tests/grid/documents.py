@@ -45,6 +45,7 @@ def config_of(**changes: Any) -> Config:
     return config
 
 
-def cells_of(**changes: Any) -> tuple[CellSpec, ...]:
-    """Cells of the small config after changes, with a data revision that needs no reading."""
-    return declared_cells(config_of(**changes), OfflineResolver(fingerprint=lambda data: "1"))
+def cells_of(*, reads_data: bool = False, **changes: Any) -> tuple[CellSpec, ...]:
+    """Cells of the small config after changes; unless `reads_data`, with a data revision that needs no reading."""
+    fingerprint = None if reads_data else lambda data: "1"
+    return declared_cells(config_of(**changes), OfflineResolver(fingerprint=fingerprint))

@@ -1,0 +1,153 @@
+"""Identity: what changes a cell's id, what does not, and that ids written long ago stay.
+
+The golden file holds ids as they were when it was written. If this test fails, stores of users would be recomputed:
+raise RECIPE_VERSION on purpose, or undo the change. Never edit a line of the file; only add new ones.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grid import identity
+from grid.identity import ALWAYS, INTRODUCED, NEVER, cell_id, cell_identity, is_provisional
+from jobs.spec import (
+    CellSpec,
+    ComputeSpec,
+    DataSpec,
+    LoraSpec,
+    ModelSpec,
+    QuantizationSpec,
+    RecipeSpec,
+    Strategy,
+    from_json,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "cell_ids.json"
+
+CELL = CellSpec(
+    cell_id="",
+    grid="g",
+    strategy=Strategy.QLORA,
+    seed=0,
+    data=DataSpec(source="builtin", revision="1", num_labels=4, num_samples=800),
+    recipe=RecipeSpec(),
+    model=ModelSpec(name="m", source="tiny", location="bert", revision="1"),
+    lora=LoraSpec(),
+    quantization=QuantizationSpec(),
+)
+
+
+def changed(part: str | None = None, **fields: Any) -> CellSpec:
+    if part is None:
+        return dataclasses.replace(CELL, **fields)
+    return dataclasses.replace(CELL, **{part: dataclasses.replace(getattr(CELL, part), **fields)})
+
+
+@pytest.mark.parametrize("entry", json.loads(GOLDEN.read_text(encoding="utf-8")), ids=lambda entry: entry["what"])
+def test_golden_ids(entry: dict[str, Any]) -> None:
+    assert cell_id(from_json(CellSpec, {"cell_id": "", **entry["cell"]})) == entry["cell_id"]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        changed(seed=1),
+        changed(strategy=Strategy.LORA),
+        changed("data", num_labels=8),
+        changed("data", num_samples=None),
+        changed("data", revision="2"),
+        changed("data", protocol="official"),
+        changed("data", task="multi_label"),
+        changed("data", labels=("a", "b")),
+        changed("data", labels=("b", "a")),
+        changed("data", rows=70_000),
+        changed("data", overlap="drop"),
+        changed("data", label_column="labels"),
+        changed("recipe", epochs=6),
+        changed("recipe", learning_rate=2e-4),
+        changed("recipe", eval_every=50),
+        changed("recipe", select_on="last"),
+        changed("lora", r=16),
+        changed("lora", targets=("query",)),
+        changed("quantization", double=False),
+        changed("quantization", type="fp4"),
+        changed("model", location="gpt2"),
+        changed("model", revision="2"),
+        changed("model", source="hub"),
+    ],
+)
+def test_what_changes_the_id(cell: CellSpec) -> None:
+    assert cell_id(cell) != cell_id(CELL)
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        changed(cell_id="0123456789abcdef"),
+        changed(grid="another"),
+        changed(compute=ComputeSpec(precision="bf16", base="resident", numerics="fast", device="cuda", slots=3)),
+        changed(keep_weights="all"),
+        changed(variant="named"),
+        changed(axes={"seed": 0}),
+        changed("model", name="another name"),
+        changed("data", path="/elsewhere"),
+    ],
+)
+def test_what_does_not_change_the_id(cell: CellSpec) -> None:
+    assert cell_id(cell) == cell_id(CELL)
+
+
+def test_a_folder_is_known_by_its_content() -> None:
+    here = changed("model", source="folder", location="/a/m", revision="f" * 64)
+    there = changed("model", source="folder", location="/b/n", revision="f" * 64)
+    other = changed("model", source="folder", location="/a/m", revision="e" * 64)
+    assert cell_id(here) == cell_id(there) != cell_id(other)
+
+
+def test_files_are_known_by_their_content() -> None:
+    here = changed("data", source="files", path="/a", revision="f" * 64)
+    there = changed("data", source="files", path="/b", revision="f" * 64)
+    assert cell_id(here) == cell_id(there) != cell_id(changed("data", source="files", path="/a", revision="e" * 64))
+
+
+def test_a_baseline_has_no_recipe() -> None:
+    baseline = changed(strategy=Strategy.TFIDF, model=None, lora=None, quantization=None)
+    assert set(cell_identity(baseline)) == {"version", "strategy", "seed", "data"}
+    assert cell_id(baseline) == cell_id(dataclasses.replace(baseline, recipe=RecipeSpec(epochs=9)))
+
+
+def test_fields_at_their_introduction_default_are_left_out() -> None:
+    assert cell_identity(CELL) == {
+        "version": 1,
+        "strategy": "qlora",
+        "seed": 0,
+        "data": {"source": "builtin", "revision": "1", "num_labels": 4, "num_samples": 800},
+        "recipe": {},
+        "model": {"source": "tiny", "location": "bert", "revision": "1"},
+        "lora": {},
+        "quantization": {},
+    }
+
+
+def test_an_integer_is_not_a_boolean_default() -> None:
+    assert identity.declared("quantization", QuantizationSpec(double=1)) == {"double": 1}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("section", INTRODUCED)
+def test_every_field_has_its_rule(section: str) -> None:
+    """A new field of a spec must be given its introduction default (or be refused a place in the identity)."""
+    names = {field.name for field in dataclasses.fields(identity._SPECS[section])}
+    groups = [set(INTRODUCED[section]), set(ALWAYS[section]), set(NEVER[section])]
+    assert set.union(*groups) == names
+    assert sum(len(group) for group in groups) == len(names)
+
+
+def test_unresolved_revisions_make_an_id_provisional() -> None:
+    assert not is_provisional(CELL)
+    assert is_provisional(changed("data", revision=None))
+    assert is_provisional(changed("model", revision=None))

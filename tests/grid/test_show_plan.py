@@ -1,0 +1,101 @@
+"""Rendering of a plan: what people and programs read, safe for a terminal, honest about what is not known."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from grid.devices import Devices
+from grid.plan import Plan, make_plan
+from grid.show_plan import duration, plan_json, render_plan
+from jobs.spec import CellState, FailureKind
+from tests.grid.documents import cells_of
+from tests.grid.test_plan import Row
+
+HUB: dict[str, Any] = {
+    "axes": {"model": ["owner/model"]},
+    "dataset": {"source": "hub", "id": "owner/rows", "revision": "main"},
+}
+
+
+def text_of(plan: Plan, **options: Any) -> str:
+    stream = io.StringIO()
+    render_plan(plan, "small", Console(file=stream, width=200, force_terminal=False), **options)
+    return stream.getvalue()
+
+
+def plan_of(states: dict[str, Row] | None = None, **changes: Any) -> Plan:
+    return make_plan(cells_of(**changes), states or {}, Devices(cpus=2))
+
+
+def test_people_see_cells_packs_reasons_and_totals() -> None:
+    cells = cells_of()
+    states = {
+        cells[0].cell_id: Row(CellState.DONE),
+        cells[1].cell_id: Row(CellState.FAILED, FailureKind.DIVERGED, "loss is NaN"),
+        cells[2].cell_id: Row(CellState.INTERRUPTED),
+    }
+    text = text_of(plan_of(states))
+    assert "6 cells to run in 3 packs, 2 at a time; 1 done; 1 failed and waiting" in text
+    assert "rough estimate" in text
+    for cell in cells[1:]:
+        assert cell.cell_id in text
+    assert cells[0].cell_id not in text
+    assert "failed as diverged (loss is NaN): waits for a changed recipe, or --retry-failed diverged" in text
+    assert "tiny-bert qlora 4 labels 80 rows seed 0" in text
+    assert "interrupted" in text
+    assert "unresolved" not in text
+
+
+def test_what_is_not_known_offline_is_said() -> None:
+    text = text_of(plan_of(**HUB))
+    assert "unresolved: model owner/model" in text
+    assert "unresolved: data owner/rows" in text
+    assert all(f"{cell.cell_id}?" in text for cell in cells_of(**HUB))
+
+
+def test_a_large_plan_is_cut_for_people_not_for_programs() -> None:
+    plan = plan_of(axes={"seed": list(range(50))})
+    text = text_of(plan, max_cells=10)
+    assert "and 190 more cells" in text
+    assert len(text.splitlines()) < 60
+    assert sum(len(pack["cells"]) for pack in plan_json(plan, "small")["packs"]) == 200
+
+
+def test_names_cannot_drive_the_terminal() -> None:
+    cells = cells_of()
+    evil = "\x1b[2J[bold red]x[/nothing]\nfake line"
+    states = {cell.cell_id: Row(CellState.FAILED, FailureKind.BUG, evil) for cell in cells}
+    text = text_of(plan_of(states))
+    assert "\x1b" not in text
+    assert "[bold red]x[/nothing] fake line" in text
+
+
+def test_json_is_complete_and_plain() -> None:
+    cells = cells_of(**HUB)
+    document = json.loads(json.dumps(plan_json(plan_of({cells[0].cell_id: Row(CellState.DONE)}, **HUB), "small")))
+    assert (document["grid"], document["to_run"], document["done"], document["waiting"]) == ("small", 3, 1, 0)
+    assert document["unresolved"] == ["model owner/model", "data owner/rows"]
+    (skipped,) = document["skipped"]
+    assert (skipped["cell_id"], skipped["reason"]) == (cells[0].cell_id, "done")
+    entries = [entry for pack in document["packs"] for entry in pack["cells"]]
+    assert {entry["cell_id"] for entry in entries} == {cell.cell_id for cell in cells[1:]}
+    assert all(entry["provisional"] for entry in entries)
+    assert {entry["model_revision"] for entry in entries} == {"unresolved"}
+    assert entries[0]["axes"]["model"] == "owner/model"
+
+
+def test_nothing_to_do() -> None:
+    text = text_of(plan_of({cell.cell_id: Row(CellState.DONE) for cell in cells_of()}))
+    assert text.strip() == "small: 0 cells to run in 0 packs, 2 at a time; 8 done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (10 * 86400, "10 days")]
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
