@@ -1,8 +1,9 @@
 """Tiny members of the supported families: real architectures, built and briefly pretrained here.
 
 They let the demo and the tests run the whole road without a network. Pretraining sees texts of the
-built-in corpus without their labels: each token predicts the next (decoders) or masked tokens are
-restored (encoders), and the vector that heads will see predicts which words stand in the text.
+built-in corpus without their labels: embeddings start from which words stand together (PPMI and SVD), then
+each token predicts the next (decoders) or masked tokens are restored (encoders), and the vector that
+heads will see predicts which words stand in the text.
 """
 
 from __future__ import annotations
@@ -143,6 +144,10 @@ def _pretrain(model: nn.Module, family: Family, tokenizer: Any) -> None:
     ids_BT, mask_BT = encoded["input_ids"], encoded["attention_mask"]
     embedding: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
     words = nn.Linear(HIDDEN, embedding.shape[0])
+    with torch.no_grad():
+        start_VH = cooccurrence_embedding(ids_BT, mask_BT, embedding.shape[0], HIDDEN)
+        embedding.copy_(start_VH)
+        words.weight.copy_(start_VH)
     parameters = [*model.parameters(), *words.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=_LEARNING_RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _LEARNING_RATE, total_steps=_STEPS)
@@ -184,3 +189,29 @@ def _loss(
     found_BV = F.log_softmax(words(pooled_BH), dim=-1)
     mean_B = (found_BV.gather(1, ids_BT) * mask_BT).sum(1) / mask_BT.sum(1)
     return tokens - mean_B.mean()
+
+
+def cooccurrence_embedding(ids_BT: Tensor, mask_BT: Tensor, size: int, width: int) -> Tensor:
+    """Vectors of tokens from which tokens stand in the same texts.
+
+    Args:
+        ids_BT: token ids, padded.
+        mask_BT: 1 where a token stands.
+        size: number of tokens in the vocabulary.
+        width: length of a vector.
+    Returns:
+        float32 [size, width], rows of unit length; tokens never seen are close to zero.
+    Source:
+        Levy and Goldberg, Neural Word Embedding as Implicit Matrix Factorization (NIPS 2014): singular
+        vectors of the positive pointwise mutual information.
+    """
+    present_BV = torch.zeros(len(ids_BT), size).scatter_(1, ids_BT, mask_BT.float())
+    together_VV = present_BV.T @ present_BV
+    together_VV.fill_diagonal_(0.0)
+    count_V = together_VV.sum(1).clamp(min=1.0)
+    expected_VV = count_V.unsqueeze(1) * count_V / together_VV.sum()
+    ppmi_VV = torch.log(together_VV / expected_VV).clamp(min=0.0)
+    left_VH, sizes_H, _ = torch.linalg.svd(ppmi_VV.double())
+    vectors_VH = left_VH[:, :width] * sizes_H[:width].sqrt()
+    signs_H = vectors_VH.gather(0, vectors_VH.abs().argmax(0, keepdim=True)).sign()
+    return F.normalize(vectors_VH * signs_H, dim=1, eps=1e-3).float()
