@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -25,15 +24,13 @@ from grid.runner import Runner, Site
 from grid.signals import StopSignals
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
-from jobs.spec import CellState, Event, FailureKind, PackedCell
+from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
     from grid.tune_runner import RayConnection
 
 TRIAL_MODULE = "jobs.trial"
-
-logger = logging.getLogger(__name__)
 
 
 def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_module: str = TRIAL_MODULE) -> Summary:
@@ -113,10 +110,16 @@ def _train(
         runner = _runner(site, ray)
         stack.callback(runner.close)
         console.print(escape(ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"))
-        view = stack.enter_context(Progress(console))
+        view = stack.enter_context(Progress())
         cells = [planned.cell for pack in plan.packs for planned in pack.cells]
         view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
-        recorder = Recorder(store, Layout(outlook.root), _batches(plan), epoch=store.epoch, watch=_watcher(view))
+        recorder = Recorder(
+            store,
+            Layout(outlook.root),
+            _batches(plan),
+            epoch=store.epoch,
+            watch=lambda event, packed: view.on_event(event),
+        )
         return work(runner, recorder, signals.should_stop)
 
 
@@ -135,22 +138,6 @@ def _batches(plan: Plan) -> list[Batch]:
         Batch(cells=tuple(planned.cell for planned in pack.cells), base_key=pack.base_key, resources=pack.resources)
         for pack in plan.packs
     ]
-
-
-class _watcher:
-    """Shows events; a terminal that went away must not stop a run."""
-
-    def __init__(self, view: Progress) -> None:
-        self._view: Progress | None = view
-
-    def __call__(self, event: Event, packed: PackedCell | None) -> None:
-        if self._view is None:
-            return
-        try:
-            self._view.on_event(event)
-        except OSError:
-            logger.warning("the progress view cannot be shown any more", exc_info=True)
-            self._view = None
 
 
 def _summary(
