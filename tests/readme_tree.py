@@ -23,7 +23,6 @@ _DESCRIPTIONS = {
     "pyproject.toml": "packaging, version ranges, and the settings of ruff, mypy, pytest and import-linter",
     "tests/golden/cell_ids.json": "ids of known cells: they may never change",
     "tests/grid/store/assets/0001.sql": "a store of the first schema, as SQL",
-    "analysis/data/published_results.csv": "numbers published by others, to set beside ours",
 }
 
 
