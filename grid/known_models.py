@@ -46,7 +46,7 @@ def _hub(location: str, family: str, parameters: float, compute: float, *, gated
 
 def _tiny(family: str) -> KnownModel:
     # Rough: the real size is decided where the tiny models are built, and estimates need no more.
-    return KnownModel(source="tiny", location=family, family=family, parameters=400_000, compute_parameters=200_000)
+    return KnownModel(source="tiny", location=family, family=family, parameters=250_000, compute_parameters=70_000)
 
 
 KNOWN_MODELS: Mapping[str, KnownModel] = {

@@ -26,6 +26,7 @@ SPARE_DISK_BYTES = 200_000_000
 
 Access = Callable[[str, str, str | None], None]
 """(kind, hub id, revision) -> None; raises EnvironmentProblem or TransientProblem."""
+SOURCES = ("files", "builtin", "hub")
 DataCheck = Callable[[DataSpec], list[Problem]]
 
 
@@ -154,13 +155,13 @@ def check_time(plan: Plan, compute: ComputeSpec, devices: Devices) -> list[Probl
 
 
 def check_data(
-    cells: Sequence[CellSpec], *, sources: Sequence[str] = ("files", "builtin"), check: DataCheck | None = None
+    cells: Sequence[CellSpec], *, sources: Sequence[str] = SOURCES, check: DataCheck | None = None
 ) -> list[Problem]:
     """Compare what the axes ask for with the rows there are.
 
     Args:
         cells: declared cells.
-        sources: kinds of data to look at; `hub` needs the network, so a run asks for it after preflight only.
+        sources: kinds of data to look at; `hub` needs the network or the cache.
         check: finds the faults of one data section; None: `jobs.data.check`.
 
     Returns:

@@ -183,14 +183,14 @@ def test_data_is_checked_once_for_each_configuration() -> None:
     assert len(seen) == 2
 
 
-def test_hub_data_is_looked_at_only_when_asked_for() -> None:
+def test_hub_data_can_be_left_out() -> None:
     cells = cells_of(dataset=HUB)
 
     def check(data: DataSpec) -> list[Problem]:
         return [Problem("dataset", data.source)]
 
-    assert check_data(cells, check=check) == []
-    assert check_data(cells, sources=("hub",), check=check) == [Problem("dataset", "hub")]
+    assert check_data(cells, sources=("files", "builtin"), check=check) == []
+    assert check_data(cells, check=check) == [Problem("dataset", "hub")]
 
 
 def test_more_than_the_builtin_corpus_has() -> None:
