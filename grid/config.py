@@ -25,7 +25,7 @@ from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
 from grid.suggest import nearest
-from jobs.errors import ConfigError, Problem
+from jobs.errors import ConfigError, Problem, one_line
 from jobs.spec import ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
 
 DEFAULT_CONFIG = "goemotions"
@@ -141,8 +141,8 @@ def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> list[
     problems: list[Problem] = []
     for override in overrides:
         path, equals, text = override.partition("=")
-        option = f"--set {path}"
-        if not equals or not path.strip():
+        option = one_line(f"--set {path}", limit=100)
+        if not equals or not path.strip() or not path.isprintable():
             problems.append(Problem(option, "must be path=value", suggestion="such as --set axes.seed=[0,1]"))
             continue
         value, faults = parse_yaml(text, option)

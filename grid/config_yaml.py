@@ -115,6 +115,9 @@ def _build(root: Node, where: str) -> tuple[Any, list[Problem]]:
                 shown = one_line(str(key), limit=40) if isinstance(key_node, ScalarNode) else None
                 problems.append(Problem(place, "a key must be text", shown, "quote it"))
                 continue
+            if not key.isprintable():
+                problems.append(Problem(place, "a key must be printable text", one_line(key, limit=40)))
+                continue
             value = build(value_node)
             if key in result:
                 problems.append(Problem(place, "duplicate key", one_line(str(key), limit=60), "remove one of the two"))

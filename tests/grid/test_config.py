@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from grid.config import MAX_CELLS, check_document, count_cells, load_config
 from jobs.errors import ConfigError, Problem
@@ -337,3 +340,51 @@ def test_count_leaves_out_axes_that_do_not_touch_a_strategy() -> None:
     base = 2 * 2 * 2  # models, label counts, seeds
     assert count_cells(config) == base * 3 + base * 3 * 2 + base * 3 * 4 + 2 * (2 * 2)
     assert count_cells(config) < MAX_CELLS
+
+
+# Anything at all
+
+FULL: dict[str, Any] = document(
+    axes={"strategy": ["lora", "qlora"], "variant": ["a", "b"], "targets": [["query"], None], "recipe.epochs": [1, 2]},
+    variants={"a": {"recipe": {"batch_size": 2}}, "b": {"lora": {"r": 2}}},
+    exclude=[{"model": "tiny-bert", "seed": [0, 1]}, {"targets": ["query"]}],
+    recipe={"patience": 3},
+    lora={"dropout": 0.1},
+    quantization={"type": "fp4"},
+    compute={"slots": 4},
+    baselines=["tfidf"],
+    revisions={},
+    keep_weights="best",
+)
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["all", "tiny-bert"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["seed", "recipe", "x"]), inner),
+    max_leaves=4,
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of everything inside a document."""
+    found = [path] if path else []
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        found += places(inner, (*path, key))
+    return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(place=st.sampled_from(places(FULL)), value=ANYTHING)
+def test_no_value_anywhere_can_crash_the_checks(place: tuple[Any, ...], value: Any) -> None:
+    broken = copy.deepcopy(FULL)
+    target: Any = broken
+    for key in place[:-1]:
+        target = target[key]
+    target[place[-1]] = value
+    config, problems = check_document(broken)
+    assert (config is None) == bool(problems)
+    assert all(str(problem).isprintable() for problem in problems)

@@ -45,6 +45,7 @@ def test_values_follow_yaml_1_2(text: str, value: Any) -> None:
         ("a:\n  b: 1\n  b: 2", 3, "duplicate key"),
         ("1: x", 1, "must be text"),
         ("[a]: x", 1, "must be text"),
+        ('"\\e[2J": x', 1, "printable"),
         ("<<: {a: 1}", 1, "must be text"),
         ("a: &x 1", 1, "anchors"),
         ("a: !!python/object/apply:os.system [ls]", 1, "tags"),
