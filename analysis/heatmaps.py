@@ -101,12 +101,13 @@ def resolve_metric(results: Results, metric: str, split: str | None) -> tuple[st
     if not len(metrics):
         pairs |= {(name, split) for name in _TEST_METRICS for split in ("test", "validation")}
     names = {name for name, _ in pairs}
+    asked = metric
     if metric not in names and metric.startswith(_VALIDATION_PREFIX):
         if split not in (None, "validation"):
             raise UserError(f"--metric {metric} means validation rows, but --split says {split}: give one of them")
         metric, split = metric.removeprefix(_VALIDATION_PREFIX), "validation"
     if metric not in names:
-        raise UserError(f"unknown metric {metric!r}: {_nearest(metric, names)}")
+        raise UserError(f"unknown metric {asked!r}: {_nearest(metric, names)}")
     split = COST_SPLIT if metric in COSTS else split or "test"
     if (metric, split) not in pairs:
         found = ", ".join(sorted(where for name, where in pairs if name == metric))
@@ -217,9 +218,10 @@ def _distinct_stem(stem: str, taken: set[str]) -> str:
 
 
 def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
+    near = [option for option in sorted(known) if name and option.startswith(name)]
+    near = near or difflib.get_close_matches(name, list(known), n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
-    return f"{hint}There are: {', '.join(sorted(known))}"
+    return f"{hint}there are {', '.join(sorted(known))}"
 
 
 def _split_axes(text: str | None) -> list[str]:

@@ -78,6 +78,7 @@ def test_models_with_one_slug_get_two_files(monkeypatch: pytest.MonkeyPatch, tmp
     ("arguments", "message"),
     [
         (["--metric", "acuracy"], "did you mean accuracy"),
+        (["--metric", "val_acc"], "unknown metric 'val_acc': did you mean accuracy"),
         (["--rows", "modle"], "did you mean model"),
         (["--rows", "model", "--cols", "model,seed"], "model is named twice"),
         (["--metric", "loss", "--split", "validation"], "it is there for: test"),
