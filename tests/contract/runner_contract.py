@@ -56,7 +56,7 @@ class RunnerContract:
 
     def test_every_cell_is_done_and_a_failing_one_is_a_row(self, stage: Callable[..., Stage]) -> None:
         done = stage(
-            batch(cell(1), cell(2, variant="fail:diverged"), cell(3)),
+            batch(cell(1), cell(2, variant="fail.diverged"), cell(3)),
             batch(cell(4, variant="flaky"), base="base-b"),
             batch(cell(5, variant="oom_unless_alone"), cell(6)),
         ).run()
@@ -75,7 +75,7 @@ class RunnerContract:
     def test_a_pack_that_raises_midway_costs_only_the_guilty_cell(
         self, stage: Callable[..., Stage], site: Site
     ) -> None:
-        done = stage(batch(cell(1), cell(2, variant="raise:user"), cell(3))).run()
+        done = stage(batch(cell(1), cell(2, variant="raise.user"), cell(3))).run()
         assert done.store.dump() == {1: ("done", 0.1), 2: ("failed", "user"), 3: ("done", 0.3)}
         guilty = cell(2).cell_id
         assert done.store.failures[guilty] == ("user", "scripted user")

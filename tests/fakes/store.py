@@ -58,7 +58,7 @@ class MemoryStore:
 
     def dump(self) -> dict[int, tuple[str, object]]:
         """What remains when times, attempts and hosts are left out, by cell number."""
-        kinds = {cell_id: failure[0] for cell_id, failure in self.failures.items()}
+        kinds: dict[str, object] = {cell_id: failure[0] for cell_id, failure in self.failures.items()}
         return {
             int(cell_id, 16): (
                 str(state),

@@ -1,7 +1,7 @@
 """A trial without torch: the cell's `variant` is its script, its numbers follow from its seed.
 
-Scripts: done (also None), slow, fail:KIND, flaky (transient once), raise, raise:KIND, raise_once, die (SIGKILL to itself),
-die_once, publish_and_die_once, hang (until STOP), oom_unless_alone.
+Scripts: done (also None), slow, fail.KIND, flaky (transient once), raise, raise.KIND, die (SIGKILL to itself),
+die_once, publish_and_die_once, hang (until STOP), deaf (hangs and hears nothing), oom_unless_alone.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def run_cell(
     pack: PackSpec, packed: PackedCell, workshop: Workshop
 ) -> Generator[Event, Command | None, tuple[bool, Command | None]]:
     """Play one cell's script; False when a command came before it was through."""
-    script, _, detail = (packed.cell.variant or "done").partition(":")
+    script, _, detail = (packed.cell.variant or "done").partition(".")
     command = yield say(pack, packed, EventKind.CELL_STARTED)
     for _ in range({"slow": 20, "hang": 10_000}.get(script, 2)):
         if command is not None:
@@ -60,7 +60,9 @@ def run_cell(
         time.sleep(STEP_S)
         command = yield Event(kind=EventKind.HEARTBEAT, pack_id=pack.pack_id, data={"live": 1})
     is_first = packed.attempt == 1
-    if script == "raise" or (script == "raise_once" and is_first):
+    if script == "deaf":
+        time.sleep(60)
+    if script == "raise":
         raise ERRORS.get(detail, RuntimeError)(f"scripted {detail or 'bug'}")
     if script == "die" or (script == "die_once" and is_first):
         os.kill(os.getpid(), signal.SIGKILL)
