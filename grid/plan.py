@@ -180,6 +180,8 @@ def base_key(cell: CellSpec) -> str:
     stored = "full-precision"
     if cell.strategy is Strategy.QLORA and cell.quantization is not None:
         stored = cell.quantization.type + ("-double" if cell.quantization.double else "")
+    if cell.strategy is Strategy.FULL:
+        stored = "trainable"  # a base that trains cannot be shared
     revision = cell.model.revision or "unresolved"
     compute = f"{cell.compute.device}/{cell.compute.precision}/{cell.compute.base}/{cell.compute.numerics}"
     return f"{cell.model.source}:{cell.model.location}@{revision} {stored} {compute}"

@@ -1,15 +1,15 @@
 """Every error of FineGrid, split by who must act.
 
-    FineGridError
-    |- UserError              the person who wrote the config or the data      (exit 2)
-    |  |- ConfigError         all faults of a configuration at once
-    |  `- DataError           rows, columns, labels, files
-    |- EnvironmentProblem     the person who owns the machine or the account   (exit 3 in preflight)
-    |- TransientProblem       nobody: it is tried again
-    |- OutOfMemory            smaller steps, then a larger device
-    |- Diverged               the recipe: loss or gradient is not finite
-    |- StoreBusy              wait: another run owns the store                 (exit 4)
-    `- BugError               us
+FineGridError
+|- UserError              the person who wrote the config or the data      (exit 2)
+|  |- ConfigError         all faults of a configuration at once
+|  `- DataError           rows, columns, labels, files
+|- EnvironmentProblem     the person who owns the machine or the account   (exit 3 in preflight)
+|- TransientProblem       nobody: it is tried again
+|- OutOfMemory            smaller steps, then a larger device
+|- Diverged               the recipe: loss or gradient is not finite
+|- StoreBusy              wait: another run owns the store                 (exit 4)
+`- BugError               us
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.errors import FineGridError, classify
 from jobs.pack_log import PackLog, forwarded_logging
-from jobs.spec import Command, CommandKind, Event, EventKind, PackedCell, PackSpec, loads
+from jobs.spec import Command, CommandKind, Event, EventKind, PackedCell, PackSpec, Strategy, loads
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
@@ -56,10 +56,11 @@ class Workshop:
             self._base = load_base(
                 pack.base_key,
                 cell.model,
-                quantization=cell.quantization if cell.strategy == "qlora" else None,
+                quantization=cell.quantization if cell.strategy is Strategy.QLORA else None,
                 compute_spec=cell.compute,
                 gpus=pack.resources.gpus,
                 cache=self.cache,
+                trainable=cell.strategy is Strategy.FULL,
             )
         return self._base
 

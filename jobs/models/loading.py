@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from jobs.training.dropout import PackState
 from jobs.training.prepare import linear_shape, prepare_base
 
 log = logging.getLogger(__name__)
+
+BASE_PREFIX = "base."
+"""In front of the names of the base's own weights among a cell's tensors (strategy full)."""
 
 
 @dataclass(kw_only=True)
@@ -46,6 +50,11 @@ class Base:
     position_offset: int
     max_positions: int
 
+    @cached_property
+    def pristine(self) -> dict[str, Tensor]:
+        """The pretrained weights by name; strategy full starts from them and leaves them as they were."""
+        return {name: parameter.data for name, parameter in self.model.named_parameters()}
+
     def pool(self, hidden_ND: Tensor) -> Tensor:
         """Vectors that heads see, float32: the family's token of every text, through the frozen pooler if any."""
         batch = self.state.current
@@ -64,6 +73,7 @@ def load_base(
     compute_spec: ComputeSpec,
     gpus: float,
     cache: Path,
+    trainable: bool = False,
 ) -> Base:
     """Load, quantise and prepare a base.
 
@@ -74,6 +84,8 @@ def load_base(
         compute_spec: declared compute settings.
         gpus: devices granted to this pack.
         cache: FineGrid's cache folder, where tiny members live.
+        trainable: keep the weights in float32 because they will be trained (strategy full); the
+            arithmetic still uses the compute type, by autocast.
     Returns:
         the base.
     Raises:
@@ -85,7 +97,7 @@ def load_base(
     config = getattr(config, "text_config", None) or config
     family = family_of(config.model_type)
     compute = resolve_compute(compute_spec, parameters=_count_parameters(config), gpus=gpus)
-    model = _read(lambda: _load_model(location, revision, family, compute, quantization), spec)
+    model = _read(lambda: _load_model(location, revision, family, compute, quantization, trainable), spec)
     parameters = _true_parameters(model)
     if quantization is not None:
         _check_quantised(model, family)
@@ -139,11 +151,16 @@ def _read(load: Any, spec: ModelSpec) -> Any:
 
 
 def _load_model(
-    location: str, revision: str | None, family: Family, compute: Compute, quantization: QuantizationSpec | None
+    location: str,
+    revision: str | None,
+    family: Family,
+    compute: Compute,
+    quantization: QuantizationSpec | None,
+    trainable: bool,
 ) -> nn.Module:
     settings: dict[str, Any] = {
         "revision": revision,
-        "dtype": compute.dtype,
+        "dtype": torch.float32 if trainable else compute.dtype,
         "attn_implementation": ATTENTION_NAME,
         "use_safetensors": True,
         "low_cpu_mem_usage": True,

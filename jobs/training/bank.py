@@ -9,11 +9,16 @@ Shapes: P numbers of a row, r rank, I inputs, O outputs, n live cells.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+_NO_DECAY = re.compile(
+    r"bias$|layernorm|layer_norm|rmsnorm|(?:^|\.)(?:norm|ln_\w+)(?:$|\.)|_norm(?:$|\.)", re.IGNORECASE
+)
 
 Shapes = dict[str, tuple[int, ...]]
 """Tensor name -> shape. Names: `<module>.lora_A`, `<module>.lora_B`, `head.<name>`."""
@@ -57,10 +62,10 @@ class RowLayout:
         )
 
     def decay_P(self) -> Tensor:
-        """1.0 where weight decay applies: everything but biases, as HF Trainer does."""
+        """1.0 where weight decay applies: everything but biases and normalisation, as HF Trainer does."""
         decay = torch.ones(self.width)
         for name, place in self.slices.items():
-            if name.endswith("bias"):
+            if not decays(name):
                 decay[place.start : place.stop] = 0.0
         return decay
 
@@ -107,6 +112,11 @@ class SlotBank:
         """Copy a row over another one."""
         self.theta[target].copy_(self.theta[source])
         self.grad[target].copy_(self.grad[source])
+
+
+def decays(name: str) -> bool:
+    """Whether weight decay applies to a tensor of this name."""
+    return not _NO_DECAY.search(name)
 
 
 def _own_region(row_P: Tensor, place: Slice, shape: tuple[int, ...]) -> Tensor:

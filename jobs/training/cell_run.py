@@ -11,8 +11,8 @@ from torch import Tensor
 
 from jobs.evaluation.metrics import METRICS, classification_metrics
 from jobs.models.head import initial_head
-from jobs.models.loading import Base
-from jobs.spec import MetricValue, PackedCell, RecipeSpec
+from jobs.models.loading import BASE_PREFIX, Base
+from jobs.spec import MetricValue, PackedCell, RecipeSpec, Strategy
 from jobs.training import schedule
 from jobs.training.adapters import adapter_shapes, initial_adapters, seeded_generator
 from jobs.training.bank import Shapes
@@ -49,7 +49,7 @@ class Curve:
     value: float
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class CellRun:
     """The state of one cell in training."""
 
@@ -212,6 +212,8 @@ def start_cell(packed: PackedCell, data: CellData, base: Base) -> CellRun:
     lora = cell.lora if cell.strategy.has_adapters else None
     if lora is not None:
         tensors |= initial_adapters(adapter_shapes(base, lora), generator)
+    if cell.strategy is Strategy.FULL:
+        tensors |= {f"{BASE_PREFIX}{name}": tensor for name, tensor in base.pristine.items()}
     per_epoch = schedule.steps_per_epoch(cell.recipe, data.num_train)
     return CellRun(
         packed=packed,

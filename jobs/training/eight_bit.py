@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jobs.training.bank import SlotBank
+from jobs.training.bank import SlotBank, decays
 from jobs.training.optimizer import BETA_1, BETA_2, EPSILON, RowStep, clip_factor
 
 
@@ -65,8 +65,8 @@ class EightBitAdamW:
 
             own = self.bank.read(self.bank.theta[settings.row], settings.shapes)
             parameters = {name: nn.Parameter(tensor) for name, tensor in own.items()}
-            decayed = [p for name, p in parameters.items() if not name.endswith("bias")]
-            plain = [p for name, p in parameters.items() if name.endswith("bias")]
+            decayed = [p for name, p in parameters.items() if decays(name)]
+            plain = [p for name, p in parameters.items() if not decays(name)]
             groups = [
                 {"params": decayed, "weight_decay": settings.weight_decay},
                 {"params": plain, "weight_decay": 0.0},

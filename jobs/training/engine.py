@@ -101,11 +101,8 @@ class PackEngine:
         """
         started = time.perf_counter()
         taken = [run.next_micro_batch() for run in self.live]
-        texts = [
-            [run.data.tokens["train"][i] for i in rows] for run, (rows, _, _) in zip(self.live, taken, strict=True)
-        ]
         keys = [step_key(run.packed.cell.seed, run.step, run.micro_index) for run in self.live]
-        batch = ragged_batch(texts, position_offset=self.base.position_offset, device=self.device, keys=keys)
+        batch = self._batch(self.live, [rows for rows, _, _ in taken], "train", keys)
         logits_nbC = self._forward(batch, self.live, training=True)
         losses_n = self._losses(logits_nbC, batch, taken)
         self._backward(losses_n)
@@ -113,19 +110,33 @@ class PackEngine:
         self._share_time(time.perf_counter() - started, batch, taken)
         return divergences
 
+    def _batch(
+        self, runs: Sequence[CellRun], rows: Sequence[np.ndarray], split: str, keys: Sequence[int] | None
+    ) -> RaggedBatch:
+        """Lay out some rows of every cell for one pass."""
+        texts = [[run.data.tokens[split][i] for i in own] for run, own in zip(runs, rows, strict=True)]
+        return ragged_batch(texts, position_offset=self.base.position_offset, device=self.device, keys=keys)
+
     def _forward(self, batch: RaggedBatch, runs: Sequence[CellRun], *, training: bool) -> Tensor:
         leaves = self.bank.leaves(len(self.live))
-        if len(runs) != len(self.live):
+        if list(runs) != self.live:
             rows = torch.tensor([self.live.index(run) for run in runs], device=self.device)
             leaves = {name: leaf.index_select(0, rows) for name, leaf in leaves.items()}
-        hidden_ND = self._run_base(batch, runs, leaves, training)
-        pooled_SH = self.base.pool(hidden_ND)
-        self.base.state.batch = None
+        pooled_SH = self._pooled(batch, runs, leaves, training)
         pooled_nbH = pad_rows(pooled_SH, batch.text_gather_nb, batch.text_scatter_S)
         head = {name.removeprefix("head."): leaf for name, leaf in leaves.items() if name.startswith("head.")}
         dropout = HeadDropout(batch, self.base.head_dropout) if training else DropoutFn()
         logits_nbC = apply_head(self.base.family.head, pooled_nbH, head, dropout)
         return logits_nbC.masked_fill(self._absent_classes(runs, logits_nbC.shape[-1]), float("-inf"))
+
+    def _pooled(
+        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
+    ) -> Tensor:
+        """Vectors that the heads see, one a text, in the batch's order."""
+        hidden_ND = self._run_base(batch, runs, leaves, training)
+        pooled_SH = self.base.pool(hidden_ND)
+        self.base.state.batch = None
+        return pooled_SH
 
     def _run_base(
         self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
@@ -225,9 +236,9 @@ class PackEngine:
         for first in range(0, max((len(order) for order in orders), default=0), per_cell):
             present = [k for k, order in enumerate(orders) if first < len(order)]
             chunk = [orders[k][first : first + per_cell] for k in present]
-            texts = [[runs[k].data.tokens[split][i] for i in rows] for k, rows in zip(present, chunk, strict=True)]
-            batch = ragged_batch(texts, position_offset=self.base.position_offset, device=self.device, keys=None)
-            logits_nbC = self._forward(batch, [runs[k] for k in present], training=False).cpu().numpy()
+            cells = [runs[k] for k in present]
+            batch = self._batch(cells, chunk, split, None)
+            logits_nbC = self._forward(batch, cells, training=False).cpu().numpy()
             for place, (k, rows) in enumerate(zip(present, chunk, strict=True)):
                 results[k][rows] = logits_nbC[place, : len(rows), : runs[k].num_labels]
         self._share_evaluation(time.perf_counter() - started, runs, split)

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from jobs.evaluation.metrics import classification_metrics
-from jobs.models.loading import Base
+from jobs.models.loading import BASE_PREFIX, Base
 from jobs.provenance import machine
 from jobs.result_files import curves_writer, predictions_writer
-from jobs.spec import CellResult, to_json
+from jobs.spec import CellResult, Strategy, to_json
 from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
 
@@ -83,11 +83,12 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
 
 def _counts(run: CellRun, base: Base) -> dict[str, int]:
     trainable = sum(torch.Size(shape).numel() for shape in run.shapes.values())
+    added = sum(torch.Size(s).numel() for name, s in run.shapes.items() if not name.startswith(BASE_PREFIX))
     recipe = run.recipe
     return {
         **{f"num_{name}": len(ids) for name, ids in run.data.tokens.items()},
         "trainable_parameters": trainable,
-        "total_parameters": base.parameters + trainable,
+        "total_parameters": base.parameters + added,
         "best_step": run.best_step,
         "stopped_step": run.step,
         "effective_batch_size": recipe.batch_size * recipe.gradient_accumulation,
@@ -102,9 +103,13 @@ def _costs(run: CellRun, base: Base) -> dict[str, float]:
         "train_samples_per_second": run.trained_rows / max(run.seconds, 1e-9),
         "eval_samples_per_second": run.eval_rows / max(run.eval_seconds, 1e-9),
         "peak_memory_bytes": float(_peak_memory_bytes(base)),
-        # 2 operations a weight and token forwards, 2 backwards: a frozen base has no weight gradients
-        "total_flops": 4.0 * base.parameters * run.tokens_trained,
+        "total_flops": _flops_per_weight(run.packed.cell.strategy) * base.parameters * run.tokens_trained,
     }
+
+
+def _flops_per_weight(strategy: Strategy) -> float:
+    """Operations a weight and trained token: 2 forwards, 2 for input gradients, 2 for weight gradients."""
+    return {Strategy.FULL: 6.0, Strategy.HEAD: 2.0}.get(strategy, 4.0)
 
 
 def _peak_memory_bytes(base: Base) -> int:

@@ -6,17 +6,19 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from jobs.data import prepare
 from jobs.data.tokens import tokenise
 from jobs.errors import Diverged, UserError
 from jobs.models.head import head_shapes
 from jobs.models.loading import Base
-from jobs.spec import Command, Event, EventKind, PackedCell
+from jobs.spec import Command, Event, EventKind, PackedCell, Strategy
 from jobs.training.adapters import adapter_shapes
 from jobs.training.bank import RowLayout, Shapes
 from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.engine import PackEngine
+from jobs.training.engines import engine_class
 from jobs.training.finish import publish_cell
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def run_cells(desk: Desk) -> Events:
     Raises:
         FineGridError: the base cannot be loaded.
     """
+    torch.set_num_threads(desk.pack.resources.cpus)
     base = desk.workshop.base_for(desk.pack)
     room = Room(desk, base)
     while True:
@@ -58,7 +61,9 @@ class Room:
         """Make no engine yet: a row's width follows from the cells."""
         self.desk = desk
         self.base = base
-        self.slots = desk.pack.cells[0].cell.compute.slots or AUTOMATIC_SLOTS
+        first = desk.pack.cells[0].cell
+        self.is_full = first.strategy is Strategy.FULL
+        self.slots = 1 if self.is_full else first.compute.slots or AUTOMATIC_SLOTS
         self.is_exact = base.compute.numerics == "exact"
         self.engines: list[PackEngine] = []
         self.steps = 0
@@ -70,19 +75,21 @@ class Room:
 
     def place(self, run: CellRun) -> None:
         """Put a cell into an engine that has room for it and whose rows are wide enough, or into a new one."""
+        kind = engine_class(run.packed.cell.strategy)
         for engine in self.engines:
-            if engine.has_room and engine.bank.layout.covers(run.shapes):
+            if type(engine) is kind and engine.has_room and engine.bank.layout.covers(run.shapes):
                 engine.admit(run)
                 return
         self.engines.append(self._new_engine(run))
         self.engines[-1].admit(run)
 
     def _new_engine(self, run: CellRun) -> PackEngine:
-        if self.is_exact:
-            return PackEngine(self.base, RowLayout([run.shapes]), slots=1)
+        kind = engine_class(run.packed.cell.strategy)
+        if self.is_exact or self.is_full:
+            return kind(self.base, RowLayout([run.shapes]), slots=1)
         layout = RowLayout([run.shapes, *self._waiting_shapes(run)])
         slots = min(self.slots - len(self.live), len(self.desk.waiting) + 1)
-        return PackEngine(self.base, layout, slots=slots)
+        return kind(self.base, layout, slots=slots)
 
     def _waiting_shapes(self, run: CellRun) -> Iterator[Shapes]:
         """Upper bounds for the cells that wait: their adapters, and heads of their declared label counts."""
@@ -102,7 +109,7 @@ class Room:
     def leave(self, engine: PackEngine, run: CellRun) -> None:
         """Free a cell's slot; an engine nobody is in gives its memory back."""
         engine.release(run)
-        if not engine.live and (self.is_exact or not self.desk.waiting):
+        if not engine.live and (self.is_exact or self.is_full or not self.desk.waiting):
             self.engines.remove(engine)
 
     def heartbeat(self) -> Event:

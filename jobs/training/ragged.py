@@ -39,6 +39,8 @@ class RaggedBatch:
     row_keys_N: Tensor | None = None
     """Dropout key of every token (int64): from cell seed, step, place of the text and token; None in evaluation."""
     text_keys_S: Tensor | None = None
+    features_SH: Tensor | None = None
+    """Pooled vectors known beforehand (strategy head); None: the base has to run."""
     biases: dict[tuple[bool, int | None, torch.dtype], Tensor] = field(default_factory=dict)
     """Attention biases made so far, by (causal, window, dtype)."""
 

@@ -181,13 +181,21 @@ def test_early_stopping_keeps_the_best_state(workshop: Workshop) -> None:
     assert result.epochs == pytest.approx(result.counts["stopped_step"] / 6)
 
 
-@pytest.mark.parametrize("strategy", [Strategy.LORA, Strategy.HEAD])
-def test_other_strategies_on_the_same_engine(workshop: Workshop, strategy: Strategy) -> None:
-    packed = cell(1, strategy=strategy)
-    result = result_of(run(pack(packed), workshop), packed)
+@pytest.mark.parametrize("strategy", [Strategy.LORA, Strategy.HEAD, Strategy.FULL])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_other_strategies_on_the_same_engine(workshop: Workshop, strategy: Strategy, precision: str) -> None:
+    compute = ComputeSpec(precision=precision, numerics="fast")
+    first = cell(1, strategy=strategy, compute=compute)
+    second = cell(2, strategy=strategy, compute=compute, data=replace(first.cell.data, num_labels=4))
+    events = run(pack(first, second), workshop)
+    result = result_of(events, first)
+    weights = result.counts["total_parameters"]
     head = 2 * 64 + 2
-    expected = head + (2 * 2 * 2 * 4 * 64 if strategy is Strategy.LORA else 0)
+    expected = {Strategy.LORA: head + 2 * 2 * 2 * 4 * 64, Strategy.HEAD: head, Strategy.FULL: weights}[strategy]
     assert result.counts["trainable_parameters"] == expected
+    assert result_of(events, second).counts["trainable_parameters"] > expected
+    again = result_of(run(pack(first), workshop), first)
+    assert again.hashes["weights"] == result.hashes["weights"] or strategy is not Strategy.FULL
 
 
 def test_baselines_need_no_base(workshop: Workshop) -> None:

@@ -1,0 +1,117 @@
+"""Engines for the strategies that are not adapters: a frozen base that is run once, and a base that trains.
+
+Shapes: S texts, H hidden width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jobs.models.loading import BASE_PREFIX, Base
+from jobs.spec import Strategy
+from jobs.training.bank import RowLayout
+from jobs.training.cell_run import CellRun
+from jobs.training.engine import PackEngine
+from jobs.training.ragged import RaggedBatch, ragged_batch
+
+FEATURE_TEXTS = 64
+"""Texts of one pass when features are computed."""
+_ONE_TOKEN = np.zeros(1, np.int32)
+
+
+class HeadEngine(PackEngine):
+    """Strategy head: the frozen base sees every text once, without dropout; then only heads are trained."""
+
+    def __init__(self, base: Base, layout: RowLayout, *, slots: int) -> None:
+        """Start without features."""
+        super().__init__(base, layout, slots=slots)
+        self._features: dict[bytes, Tensor] = {}
+        self._split: dict[tuple[str, str], Tensor] = {}
+
+    def admit(self, run: CellRun) -> None:
+        """Compute what is missing of the cell's features, then take it in."""
+        for split, texts in run.data.tokens.items():
+            self._split[run.cell_id, split] = self._features_of(texts)
+        super().admit(run)
+
+    def release(self, run: CellRun) -> None:
+        """Forget which features were the cell's; they stay for its neighbours."""
+        for split in run.data.tokens:
+            self._split.pop((run.cell_id, split), None)
+        super().release(run)
+
+    @torch.no_grad()
+    def _features_of(self, texts: Sequence[np.ndarray]) -> Tensor:
+        missing = {text.tobytes(): text for text in texts if text.tobytes() not in self._features}
+        keys = sorted(missing, key=len)
+        for first in range(0, len(keys), FEATURE_TEXTS):
+            part = keys[first : first + FEATURE_TEXTS]
+            batch = ragged_batch(
+                [[missing[key] for key in part]],
+                position_offset=self.base.position_offset,
+                device=self.device,
+                keys=None,
+            )
+            pooled_SH = super()._pooled(batch, [], {}, training=False)
+            self._features.update(zip(part, pooled_SH, strict=True))
+        if not len(texts):
+            return torch.empty(0, self.base.hidden, device=self.device)
+        return torch.stack([self._features[text.tobytes()] for text in texts])
+
+    def _batch(
+        self, runs: Sequence[CellRun], rows: Sequence[np.ndarray], split: str, keys: Sequence[int] | None
+    ) -> RaggedBatch:
+        """Texts stand for themselves: one token each, so that only the places of texts are laid out."""
+        batch = ragged_batch(
+            [[_ONE_TOKEN] * len(own) for own in rows], position_offset=0, device=self.device, keys=keys
+        )
+        parts = [self._split[run.cell_id, split][torch.from_numpy(own)] for run, own in zip(runs, rows, strict=True)]
+        batch.features_SH = torch.cat(parts)
+        return batch
+
+    def _pooled(
+        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
+    ) -> Tensor:
+        """Look the features up."""
+        if batch.features_SH is None:
+            return super()._pooled(batch, runs, leaves, training)
+        return batch.features_SH
+
+
+class FullEngine(PackEngine):
+    """Strategy full: one cell at a time; while it is in, the base's weights are views of its row."""
+
+    def admit(self, run: CellRun) -> None:
+        """Start from the pretrained weights and let the base compute with the cell's own."""
+        super().admit(run)
+        leaves = self.bank.leaves(1)
+        for name, parameter in self.base.model.named_parameters():
+            leaf = leaves[f"{BASE_PREFIX}{name}"]
+            parameter.data = leaf.detach()[0]
+            parameter.grad = leaf.grad[0] if leaf.grad is not None else None
+            parameter.requires_grad_(True)
+
+    def release(self, run: CellRun) -> None:
+        """Give the base its pretrained weights back."""
+        for name, parameter in self.base.model.named_parameters():
+            parameter.requires_grad_(False)
+            parameter.grad = None
+            parameter.data = self.base.pristine[name]
+        super().release(run)
+
+    def _run_base(
+        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
+    ) -> Tensor:
+        """As in every engine, in the compute type although the weights are float32."""
+        dtype, device = self.base.compute.dtype, self.device.type
+        with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
+            return super()._run_base(batch, runs, {}, training)
+
+
+def engine_class(strategy: Strategy) -> type[PackEngine]:
+    """The engine that trains cells of a strategy."""
+    return {Strategy.HEAD: HeadEngine, Strategy.FULL: FullEngine}.get(strategy, PackEngine)
