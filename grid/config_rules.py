@@ -75,6 +75,9 @@ def _builtin(data: DataSpec) -> list[Problem]:
 
 def _protocol(data: DataSpec) -> list[Problem]:
     problems = []
+    if data.task == "multi_label":
+        rule = "rows with several labels can be read and split, but no strategy trains on them yet"
+        problems.append(Problem("dataset.task", rule, data.task, "single_label"))
     if data.task == "multi_label" and data.protocol != "official":
         rule = "works with task: single_label only"
         problems.append(Problem("dataset.protocol", rule, data.protocol, "multi_label needs protocol: official"))
