@@ -78,11 +78,6 @@ def _protocol(data: DataSpec) -> list[Problem]:
     if data.task == "multi_label":
         rule = "rows with several labels can be read and split, but no strategy trains on them yet"
         problems.append(Problem("dataset.task", rule, data.task, "single_label"))
-    if data.task == "multi_label" and data.protocol != "official":
-        rule = "works with task: single_label only"
-        problems.append(Problem("dataset.protocol", rule, data.protocol, "multi_label needs protocol: official"))
-    if data.task == "multi_label" and data.num_samples_per == "label":
-        problems.append(Problem("dataset.num_samples_per", "multi_label rows are counted in total only", "label"))
     if data.protocol == "replay":
         problems += _replay(data)
     return problems
