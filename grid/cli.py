@@ -188,12 +188,11 @@ def _options(*, retry_failed: str | None, **values: Any) -> RunOptions:
 
 
 def _run(options: RunOptions) -> int:
-    from rich.console import Console
-
     from grid.signals import Interrupted, StopSignals
     from grid.signals import exit_code as signal_exit_code
+    from grid.terminal import for_people
 
-    people = Console(stderr=True)
+    people = for_people()
     if options.dry_run:
         return _dry_run(options)
     from grid.run import run
@@ -212,17 +211,16 @@ def _run(options: RunOptions) -> int:
 
 
 def _dry_run(options: RunOptions) -> int:
-    from rich.console import Console
-
     from grid.outlook import check_offline, look_ahead
     from grid.show_plan import plan_json, render_plan
+    from grid.terminal import for_results
 
     outlook = look_ahead(options)
     check_offline(outlook)
     if options.as_json:
         _say(json.dumps(plan_json(outlook.plan, outlook.config.name), allow_nan=False))
     else:
-        render_plan(outlook.plan, outlook.config.name, Console())
+        render_plan(outlook.plan, outlook.config.name, for_results())
     return 0
 
 
@@ -248,12 +246,12 @@ def _guarded(work: Callable[[], int | None], *, as_json: bool = False) -> None:
 
 
 def _show(report: Report, as_json: bool) -> None:
-    from rich.console import Console
+    from grid.terminal import for_results
 
     if as_json:
         _say(json.dumps(report.to_json(), allow_nan=False))
     else:
-        report.render(Console())
+        report.render(for_results())
 
 
 def _say(text: str) -> None:

@@ -110,7 +110,7 @@ def _train(
         runner = _runner(site, ray)
         stack.callback(runner.close)
         console.print(escape(ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"))
-        view = stack.enter_context(Progress())
+        view = stack.enter_context(Progress(console))
         cells = [planned.cell for pack in plan.packs for planned in pack.cells]
         view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
         recorder = Recorder(

@@ -61,6 +61,7 @@ def run_cell(
         command = yield Event(kind=EventKind.HEARTBEAT, pack_id=pack.pack_id, data={"live": 1})
     is_first = packed.attempt == 1
     if script == "deaf":
+        (workshop.layout.root / "deaf").touch()
         time.sleep(60)
     if script == "raise":
         raise ERRORS.get(detail, RuntimeError)(f"scripted {detail or 'bug'}")

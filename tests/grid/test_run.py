@@ -184,7 +184,7 @@ def test_a_signal_ends_a_run_in_order(tmp_path: Path, number: int) -> None:
 def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     config, results = write_config(tmp_path, scripts=("deaf",), seeds=(0,)), tmp_path / "results"
     process = start(config, results, "--local")
-    wait_for(lambda: is_running(results))
+    wait_for((results / "deaf").exists)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert process.poll() is None
