@@ -57,5 +57,5 @@ class BadRows:
                 f" = {self._max_fraction:g} allows"
             )
         else:
-            lines.append(f"{self.num_rows} bad rows: correct them, or set dataset.bad_rows: drop")
+            lines.append(f"bad rows: {self.num_rows}; correct them, or set dataset.bad_rows: drop")
         raise DataError("\n".join(lines))

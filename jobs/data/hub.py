@@ -20,7 +20,7 @@ from jobs.data.hub_errors import HubProblem, hub_problem
 from jobs.data.raw import RawRow, assemble
 from jobs.data.readers import FALLBACK_COLUMNS, ID_COLUMN
 from jobs.data.rows import Corpus
-from jobs.errors import DataError, EnvironmentProblem
+from jobs.errors import DataError, EnvironmentProblem, one_line
 from jobs.spec import DataSpec
 
 _LOG = logging.getLogger(__name__)
@@ -137,6 +137,7 @@ def _cache_key(spec: DataSpec, revision: str) -> str:
 def _download(spec: DataSpec, revision: str) -> bytes:
     """Rows of all known splits as one Parquet file: text, labels, id, split, line."""
     import datasets
+    import pyarrow
 
     # Asked first because load_dataset hides why it failed, and waits half a minute for a hub that is not there.
     found = _ask_hub(spec.id, revision, "dataset")
@@ -154,6 +155,9 @@ def _download(spec: DataSpec, revision: str) -> bytes:
     except Exception as error:  # every kind of failure is sorted by hub_problem
         if isinstance(error, ValueError) and "BuilderConfig" in str(error):
             raise DataError(f"dataset {spec.id}: no subset {spec.subset!r} ({error})") from error
+        if isinstance(error, datasets.exceptions.DatasetGenerationError | pyarrow.ArrowException):
+            reason = one_line(str(error.__cause__ or error), limit=300)
+            raise DataError(f"dataset {spec.id}: its files cannot be read ({reason})") from error
         raise hub_problem(error, spec.id, kind="dataset", revision=revision).error from error
     _check_revision(spec.id, revision, loaded)
     names: list[str] | None = None
@@ -179,7 +183,7 @@ def _check_revision(repo_id: str, revision: str, loaded: Any) -> None:
     files = [file["filename"] for split in loaded.values() for file in split.cache_files]
     if not files or not all(revision in Path(file).parts for file in files):
         raise EnvironmentProblem(
-            f"dataset {repo_id}: commit {revision} is not cached and the hub cannot be reached; the cache has another one"
+            f"dataset {repo_id}: commit {revision} is not cached (another one is) and the hub cannot be reached"
         )
 
 

@@ -103,7 +103,7 @@ def _text(raw: RawRow, counts: Counter[str]) -> str | None:
     if raw.text is None:
         raise _BadRow("the text is missing")
     if not isinstance(raw.text, str):
-        raise _BadRow(f"the text is a {type(raw.text).__name__}, not a string")
+        raise _BadRow(f"the text is of type {type(raw.text).__name__}, not a string")
     return checked_text(raw.text, counts)
 
 
@@ -132,7 +132,7 @@ def _labels(value: object, position: dict[str, int]) -> tuple[str | int, ...]:
 
 def _label_name(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise _BadRow(f"the label is {'missing' if value is None else 'a ' + type(value).__name__}")
+        raise _BadRow(f"the label is {'missing' if value is None else 'of type ' + type(value).__name__}")
     name = str(value).strip()
     if not name or _SURROGATE.search(name):
         raise _BadRow("the label is empty or no valid text")
@@ -179,8 +179,8 @@ def _corpus(name: str, rows: Sequence[_Row], names: tuple[str, ...], counts: Cou
 
 def _marks(counts: Counter[str]) -> tuple[str, ...]:
     kinds = {
-        "bad_rows_dropped": "{} malformed rows dropped",
-        "texts_blank_dropped": "{} blank texts dropped",
-        "texts_surrogates_replaced": "invalid characters replaced in {} texts",
+        "bad_rows_dropped": "malformed rows dropped: {}",
+        "texts_blank_dropped": "blank texts dropped: {}",
+        "texts_surrogates_replaced": "texts with invalid characters replaced: {}",
     }
     return tuple(text.format(counts[kind]) for kind, text in kinds.items() if counts[kind])

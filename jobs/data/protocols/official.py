@@ -86,7 +86,7 @@ class Official:
             train = stratified(train, _membership(corpus, labels)[train], corpus.text_keys, seed_key(seed))[:total]
         marks = []
         if parts.num_overlapping:
-            marks.append(f"{parts.num_overlapping} rows dropped because their texts stand in another split as well")
+            marks.append(f"rows dropped because their texts stand in another split: {parts.num_overlapping}")
         if parts.validation_from_train:
             marks.append("validation rows drawn from train: the data set has none")
         return Selection(

@@ -77,7 +77,7 @@ class Replay:
             validation=validation,
             test=test,
             counts={"overlap_kept": repeated},
-            marks=(f"{repeated} test texts stand in train, as published",) if repeated else (),
+            marks=(f"test texts that stand in train, as published: {repeated}",) if repeated else (),
         )
 
 
