@@ -201,7 +201,11 @@ def _run(options: RunOptions) -> int:
         with StopSignals() as signals:
             summary = run(options, people, signals)
     except Interrupted as error:
-        return signal_exit_code(error.number)
+        code = signal_exit_code(error.number)
+        if options.as_json:
+            _say(json.dumps({"exit_code": code, "signal": error.number}))
+        people.print("Interrupted: the results folder is as it was, or complete; the same command goes on.")
+        return code
     if options.as_json:
         _say(json.dumps(summary.to_json(), allow_nan=False))
         summary.render(people)

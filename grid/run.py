@@ -24,6 +24,7 @@ from grid.runner import Runner, Site
 from grid.signals import StopSignals
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
+from jobs.errors import EnvironmentProblem
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout, cache_root
 
@@ -106,8 +107,11 @@ def _train(
     site = Site(results=outlook.root, cache=cache_root(), trial_module=trial_module)
     with ExitStack() as stack:
         if ray is not None and ray.is_private:
-            stack.enter_context(ray)
-        runner = _runner(site, ray)
+            try:
+                stack.enter_context(ray)
+            except EnvironmentProblem as error:
+                return str(error)
+        runner = _runner(site, ray, plan.parallel)
         stack.callback(runner.close)
         console.print(escape(ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"))
         view = stack.enter_context(Progress(console))
@@ -123,14 +127,15 @@ def _train(
         return work(runner, recorder, signals.should_stop)
 
 
-def _runner(site: Site, ray: RayConnection | None) -> Runner:
+def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
     if ray is None:
         from grid.local_runner import LocalRunner
 
         return LocalRunner(site)
     from grid.tune_runner import TuneRunner
 
-    return TuneRunner(site, can_grow=ray.can_grow)
+    # A cluster brings up as many machines at once as packs wait; here a worker more is a matter of seconds.
+    return TuneRunner(site, can_grow=ray.can_grow, look_ahead=1 if ray.is_private else parallel)
 
 
 def _batches(plan: Plan) -> list[Batch]:

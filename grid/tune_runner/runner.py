@@ -7,6 +7,7 @@ keeps nothing: its files lie in a temporary folder and go with it.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -31,14 +32,16 @@ _logger = logging.getLogger("ray.finegrid")
 class TuneRunner:
     """A runner over the Ray this process is connected to."""
 
-    def __init__(self, site: Site, *, can_grow: bool = False) -> None:
+    def __init__(self, site: Site, *, can_grow: bool = False, look_ahead: int = 1) -> None:
         """Remember the site.
 
         Args:
             site: where trials find code and leave files.
             can_grow: the cluster may add machines, so that a request that does not fit now may fit later.
+            look_ahead: packs that may wait for resources at a time; a growing cluster starts machines for them.
         """
         self._site = site
+        self._look_ahead = look_ahead
         self._can_grow = can_grow
         self._mailbox: Mailbox | None = None
 
@@ -70,6 +73,7 @@ class TuneRunner:
         self._mailbox = None
 
     def _fit(self, state: PassState, folder: Path) -> None:
+        os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(self._look_ahead)
         tuner = tune.Tuner(
             tune.with_resources(PackTrainable, _request),
             tune_config=tune.TuneConfig(

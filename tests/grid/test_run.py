@@ -193,22 +193,29 @@ def test_a_second_signal_exits_at_once(tmp_path: Path) -> None:
     assert process.returncode == 143
 
 
-@pytest.mark.ray
-def test_a_killed_run_on_ray_resumes_and_a_signal_reaches_its_workers(tmp_path: Path) -> None:
-    config, results = write_config(tmp_path, scripts=("done", "hang"), seeds=(0, 1)), tmp_path / "results"
-    killed = start(config, results)
-    wait_for(lambda: is_running(results, num_done=1))
+def test_a_run_killed_in_the_middle_keeps_what_was_done(tmp_path: Path) -> None:
+    config, results = write_config(tmp_path, scripts=("done", "deaf"), seeds=(0,)), tmp_path / "results"
+    killed = start(config, results, "--local")
+    wait_for((results / "deaf").exists)
     killed.kill()
     killed.communicate(timeout=20)
+    assert "running" in states(results)
+    finished = start(config, results, "--local", "--set", "axes.variant=[done]")
+    output, errors = finished.communicate(timeout=30)
+    assert finished.returncode == 0, errors
+    assert "1 done of 1 cells" in output
+
+
+@pytest.mark.ray
+def test_a_signal_reaches_the_workers_of_ray_and_a_finished_grid_never_starts_it(tmp_path: Path) -> None:
+    config, results = write_config(tmp_path, scripts=("done", "hang"), seeds=(0,)), tmp_path / "results"
     stopped = start(config, results)
-    wait_for(lambda: is_running(results, num_done=2))
+    wait_for(lambda: is_running(results, num_done=1))
     stopped.send_signal(signal.SIGTERM)
     _, errors = stopped.communicate(timeout=30)
     assert stopped.returncode == 143, errors
-    assert states(results) == ["done", "done", "interrupted", "interrupted"]
-    rows = peek(results)[0].values()
-    assert {row.epoch for row in rows if row.state is CellState.DONE} <= {1, 2}
+    assert states(results) == ["done", "interrupted"]
     finished = start(config, results, "--set", "axes.variant=[done]")
     output, errors = finished.communicate(timeout=30)
     assert finished.returncode == 0, errors
-    assert "ray was not imported" in errors and "2 done" in output
+    assert "ray was not imported" in errors and "1 done of 1 cells" in output
