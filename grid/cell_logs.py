@@ -127,8 +127,8 @@ def find_cell(cells: Sequence[CellRow], query: str) -> CellRow:
     if found:
         listed = _listed(found)
         raise UserError(f"{visible(query)!r} names {len(found)} cells; give more of the id or more words:\n{listed}")
-    near = set(difflib.get_close_matches(wanted, [cell.title.lower() for cell in cells], n=3, cutoff=0.3))
-    nearest = [cell for cell in cells if cell.title.lower() in near]
+    by_title = {cell.title.lower(): cell for cell in cells}
+    nearest = [by_title[title] for title in difflib.get_close_matches(wanted, list(by_title), n=3, cutoff=0.3)]
     hint = f"; nearest:\n{_listed(nearest)}" if nearest else ""
     raise UserError(f"no cell has an id or a title like {visible(query)!r}{hint}")
 

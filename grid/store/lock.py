@@ -97,8 +97,9 @@ class StoreLock:
         return holder
 
     def release(self) -> None:
-        """Give the lock back; does nothing when it is not held."""
+        """Give the lock back and take our name off it; does nothing when it is not held."""
         if self._descriptor is not None:
+            os.ftruncate(self._descriptor, 0)
             # Unlocking, not only closing: a child between fork and exec may still have a copy of the descriptor.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
             os.close(self._descriptor)

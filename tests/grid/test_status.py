@@ -119,5 +119,5 @@ def test_not_a_results_folder(tmp_path):
 def test_a_damaged_index_is_explained(bench):
     bench.store.close()
     bench.layout.index.write_bytes(b"x" * 8192)
-    with pytest.raises(EnvironmentProblem, match="doctor .* --rebuild"):
+    with pytest.raises(EnvironmentProblem, match=r"doctor .* --rebuild"):
         status(bench.root)

@@ -16,10 +16,10 @@ from tests.jobs.samples import cell
 
 DESIGN = (
     "cell_id, grid, model, strategy, dataset, protocol, num_labels, num_samples, seed, state, reason, attempt, "
-    "accuracy, balanced_accuracy, f1_macro, f1_micro, f1_weighted, precision_weighted, recall_weighted, loss, val_accuracy, "
-    "val_f1_macro, val_loss, num_train, num_validation, num_test, epochs, effective_batch_size, best_step, "
-    "stopped_step, trainable_parameters, total_parameters, train_seconds, train_samples_per_second, eval_samples_per_second, "
-    "peak_memory_bytes, total_flops, device, dtype, base_mode, numerics, marks"
+    "accuracy, balanced_accuracy, f1_macro, f1_micro, f1_weighted, precision_weighted, recall_weighted, loss, "
+    "val_accuracy, val_f1_macro, val_loss, num_train, num_validation, num_test, epochs, effective_batch_size, "
+    "best_step, stopped_step, trainable_parameters, total_parameters, train_seconds, train_samples_per_second, "
+    "eval_samples_per_second, peak_memory_bytes, total_flops, device, dtype, base_mode, numerics, marks"
 ).split(", ")
 
 

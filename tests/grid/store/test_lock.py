@@ -1,5 +1,6 @@
 """The lock: one process, named to the others, freed by the kernel."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -69,32 +70,29 @@ def test_a_program_that_the_holder_started_does_not_keep_the_lock(tmp_path):
         holder.stdout.close()
 
 
-RACE = """
-import sys
-from pathlib import Path
-from grid.store.lock import StoreLock
-from jobs.errors import StoreBusy
-try:
-    StoreLock(Path(sys.argv[1])).acquire()
-except StoreBusy:
-    sys.exit("StoreBusy")
-print("held", flush=True)
-sys.stdin.read()
-"""
+def contend(path, start, answers, end):
+    start.wait(30)
+    try:
+        StoreLock(path).acquire()
+        answers.put("held")
+        end.wait(30)
+    except StoreBusy:
+        answers.put("busy")
 
 
 def test_of_eight_at_once_one_gets_it(tmp_path):
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    command = [sys.executable, "-c", RACE, str(tmp_path / "lock")]
-    children = [subprocess.Popen(command, **pipes) for _ in range(8)]
-    deadline = time.monotonic() + 60
-    while sum(child.poll() is not None for child in children) < 7 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    holders = [child for child in children if child.poll() is None]
-    outputs = [child.communicate(timeout=60) for child in children]
-    assert len(holders) == 1
-    assert sorted(out for out, _ in outputs) == [""] * 7 + ["held\n"]
-    assert sum("StoreBusy" in error for _, error in outputs) == 7
+    processes = multiprocessing.get_context("fork")
+    start, answers, end = processes.Event(), processes.Queue(), processes.Event()
+    arguments = (tmp_path / "lock", start, answers, end)
+    children = [processes.Process(target=contend, args=arguments) for _ in range(8)]
+    for child in children:
+        child.start()
+    start.set()
+    found = sorted(answers.get(timeout=30) for _ in children)
+    end.set()
+    for child in children:
+        child.join(timeout=30)
+    assert found == ["busy"] * 7 + ["held"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": "x"}', "null"])
