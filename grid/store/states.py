@@ -13,16 +13,16 @@ _DONE, _FAILED = CellState.DONE, CellState.FAILED
 STEPS: Final = {
     _PENDING: frozenset({_RUNNING, _DONE, _FAILED}),
     _RUNNING: frozenset({_RUNNING, _INTERRUPTED, _DONE, _FAILED}),
-    _INTERRUPTED: frozenset({_RUNNING, _DONE, _FAILED}),
+    _INTERRUPTED: frozenset({_RUNNING, _INTERRUPTED, _DONE, _FAILED}),
     _FAILED: frozenset({_RUNNING, _INTERRUPTED, _DONE, _FAILED}),
     _DONE: frozenset[CellState](),
 }
 """State -> states that may follow.
 
-A running cell may start again: its trial was given up on. Pending, interrupted and failed cells
-become done when the complete folder of their last attempt is found after all (the driver or the
-trial died between publishing and telling). A failed cell becomes interrupted when a retry was
-stopped before it began. Done is final.
+The same report may come twice. A running cell may start again: its trial was given up on.
+Pending, interrupted and failed cells become done when the complete folder of their last attempt is
+found after all (the driver or the trial died between publishing and telling). A failed cell becomes
+interrupted when a retry was stopped before it began. Done is final.
 """
 
 

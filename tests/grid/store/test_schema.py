@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 
 from grid.store import Store, migrate, schema
 from grid.store.migrate import write_new_index
-from jobs.errors import EnvironmentProblem, UserError
+from jobs.errors import EnvironmentProblem, StoreBusy, UserError
 from tests.grid.store.conftest import GRID
 
 ASSETS = Path(__file__).with_name("assets")
@@ -84,46 +85,82 @@ def test_stores_of_every_schema_open_and_go_on(tmp_path, revision):
     engine.dispose()
 
 
-def test_an_older_store_is_copied_then_migrated(tmp_path, bench, monkeypatch):
-    bench.store.close()
+SECOND_MIGRATION = """
+import sqlalchemy as sa
+from alembic import op
+revision = "0002"
+down_revision = "0001"
+branch_labels = None
+depends_on = None
+def upgrade():
+    op.create_table("extra", sa.Column("a", sa.Integer))
+"""
+
+
+@pytest.fixture
+def next_version(tmp_path, monkeypatch):
+    """A FineGrid with one more migration; its file."""
     folder = tmp_path / "migrations"
     shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_test.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision = '0002'\ndown_revision = '0001'\nbranch_labels = None\ndepends_on = None\n"
-        "def upgrade():\n    op.create_table('extra', sa.Column('a', sa.Integer))\n"
-    )
+    path = folder / "versions" / "0002_test.py"
+    path.write_text(SECOND_MIGRATION)
     monkeypatch.setattr(migrate, "MIGRATIONS", folder)
     monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+    return path
+
+
+def stored_revision(index):
+    connection = sqlite3.connect(index)
+    try:
+        return connection.execute("SELECT version_num FROM alembic_version").fetchone()[0]
+    finally:
+        connection.close()
+
+
+def test_an_older_store_is_copied_then_migrated(bench, next_version):
+    bench.store.close()
     with pytest.raises(UserError, match=r"schema 0001, this FineGrid uses 0002.*finegrid run"):
         schema.open_read_only(bench.root)
     bench.begin()
     assert count(bench.store._engine, "extra") == 0
     assert len(bench.store.states()) == 3
     [backup] = bench.root.glob("grid.db.0001.*.backup")
+    assert stored_revision(backup) == "0001"
     connection = sqlite3.connect(backup)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     assert connection.execute("SELECT count(*) FROM cells").fetchone() == (3,)
     connection.close()
 
 
-def test_a_migration_that_fails_changes_nothing(tmp_path, bench, monkeypatch):
+def test_a_migration_that_fails_changes_nothing(bench, next_version):
     bench.store.close()
-    folder = tmp_path / "migrations"
-    shutil.copytree(migrate.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "0002_test.py").write_text(
-        "from alembic import op\nimport sqlalchemy as sa\n"
-        "revision = '0002'\ndown_revision = '0001'\nbranch_labels = None\ndepends_on = None\n"
-        "def upgrade():\n    op.create_table('extra', sa.Column('a', sa.Integer))\n    raise RuntimeError('half way')\n"
-    )
-    monkeypatch.setattr(migrate, "MIGRATIONS", folder)
-    monkeypatch.setattr(schema, "REVISIONS", ("0001", "0002"))
+    next_version.write_text(SECOND_MIGRATION + "    raise RuntimeError('half way')\n")
     with pytest.raises(RuntimeError, match="half way"):
         Store.open(bench.root, grid=GRID)
+    assert stored_revision(bench.layout.index) == "0001"
     connection = sqlite3.connect(bench.layout.index)
     assert "extra" not in tables(connection)
-    assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
     connection.close()
+
+
+def test_killed_before_a_migration_the_next_run_migrates(bench, next_version):
+    bench.store.close()
+    pid = os.fork()
+    if pid == 0:
+        os.environ |= {"FINEGRID_FAILPOINTS": "1", "GRID_FAILPOINT": "index.before_migration"}
+        try:
+            Store.open(bench.root, grid=GRID)
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+    assert stored_revision(bench.layout.index) == "0001"
+    bench.begin()
+    assert count(bench.store._engine, "extra") == 0
+
+
+def test_an_older_store_in_use_is_not_migrated(bench, next_version):
+    with pytest.raises(StoreBusy):
+        Store.open(bench.root, grid=GRID)
+    assert stored_revision(bench.layout.index) == "0001"
 
 
 def test_a_newer_store_is_refused_and_both_versions_are_named(bench):

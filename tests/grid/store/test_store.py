@@ -237,6 +237,7 @@ def test_an_interrupted_cell_says_so(bench):
     spec = bench.cells[0]
     bench.start(spec)
     bench.store.interrupt(spec.cell_id, 1, 1)
+    bench.store.interrupt(spec.cell_id, 1, 1)
     assert bench.state(spec) == "interrupted"
 
 
