@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from io import TextIOWrapper
@@ -26,6 +27,7 @@ _MAX_TEMPORARY_PATH = 30
 """Unix sockets of a session need about 70 more characters, and 107 are allowed in all."""
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Nothing large travels through Ray: packs and events are short JSON."""
+_ANSWER_TIMEOUT_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -54,10 +56,13 @@ class RayConnection:
         """Refuse, before anything is created, what `__enter__` would refuse.
 
         Raises:
-            EnvironmentProblem: a cluster runs here and nobody said whether to use it.
+            EnvironmentProblem: a cluster runs here and nobody said whether to use it, or nobody answers at
+                the address that was named.
         """
         if self.is_private:
             refuse_beside_cluster()
+        else:
+            check_answers(os.environ[ADDRESS_VARIABLE])
 
     def __enter__(self) -> RayConnection:
         """Start or join.
@@ -137,6 +142,26 @@ def refuse_beside_cluster() -> None:
             f"A Ray cluster runs on this machine ({address}) and {ADDRESS_VARIABLE} is not set. "
             f"Set {ADDRESS_VARIABLE}=auto to run on the cluster, or give --local to run in this process alone."
         )
+
+
+def check_answers(address: str) -> None:
+    """Make sure that somebody listens: Ray itself would try for minutes.
+
+    Args:
+        address: value of RAY_ADDRESS; only HOST:PORT is looked at, Ray finds `auto` by itself.
+    Raises:
+        EnvironmentProblem: nobody does.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in address:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_TIMEOUT_S).close()
+    except (OSError, OverflowError) as error:
+        raise EnvironmentProblem(
+            f"Ray: nobody answers at {ADDRESS_VARIABLE}={address} ({error}). Start the cluster, correct the variable, "
+            "or unset it to use a Ray on this machine."
+        ) from error
 
 
 class _SignalsKept:

@@ -79,3 +79,11 @@ def test_a_private_ray_is_refused_beside_a_cluster(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(connection.services, "find_gcs_addresses", lambda: frozenset())
     RayConnection(Devices(cpus=1), tmp_path / "logs").check()
     assert not (tmp_path / "logs").exists()
+
+
+def test_an_address_where_nobody_answers_is_told_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from grid.tune_runner import RayConnection
+
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(EnvironmentProblem, match="nobody answers at RAY_ADDRESS=127.0.0.1:1"):
+        RayConnection(Devices(cpus=1), tmp_path / "logs").check()
