@@ -208,10 +208,11 @@ def test_a_cell_that_always_kills_its_worker_ends_failed_and_its_neighbours_done
     assert failed == [3] and kills <= 8
 
 
-def test_a_raise_while_loading_fails_the_whole_pack() -> None:
+@pytest.mark.parametrize("kind", [FailureKind.ENVIRONMENT, FailureKind.BUG])
+def test_a_raise_while_loading_fails_the_whole_pack(kind: FailureKind) -> None:
     desk = Desk([batch(cell(1), cell(2)), batch(cell(3), base="b")])
-    verdicts = desk.kill(desk.take(), FailureKind.ENVIRONMENT)
-    assert all(v.is_final and v.kind is FailureKind.ENVIRONMENT for v in verdicts.values()) and len(verdicts) == 2
+    verdicts = desk.kill(desk.take(), kind)
+    assert all(v.is_final and v.kind is kind for v in verdicts.values()) and len(verdicts) == 2
     assert seeds(desk.take()) == [3]
 
 
