@@ -59,7 +59,7 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Show the last counts and leave the terminal as it was."""
-        self._safely(lambda: self._view.close(self.summary()))
+        self._safely(lambda: self._view.close(self.summary(is_over=True)))
 
     def on_plan(self, cells: Sequence[CellSpec], *, done: int = 0, waiting: int = 0) -> None:
         """Say what is going to run.
@@ -97,15 +97,15 @@ class Progress:
         """Seconds since the plan."""
         return self._clock() - self._began
 
-    def summary(self) -> Text:
-        """One line: counts, time left, time gone."""
+    def summary(self, *, is_over: bool = False) -> Text:
+        """One line: counts, time left unless the run is over, time gone."""
         counts, tally = self.tally.counts, self.tally
         text = Text(f"{counts[CellState.DONE]} of {tally.num_total} done")
         for state, style in ((CellState.FAILED, "red"), (CellState.RUNNING, "cyan"), (CellState.INTERRUPTED, "yellow")):
             if counts[state]:
                 text.append(f", {counts[state]} {state}", style=style)
         left = self._left_s()
-        if left is not None and tally.num_over < tally.num_total:
+        if left is not None and not is_over and tally.num_over < tally.num_total:
             text.append(f", about {_duration(left)} left")
         return text.append(f" ({_duration(self.elapsed_s())})")
 
@@ -144,7 +144,8 @@ class _LiveView:
     """Redraws in place; only when an event arrives, so that no thread of its own can fail."""
 
     def __init__(self, console: Console) -> None:
-        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=False)
+        # What others print on standard error appears above the view; standard output belongs to --json.
+        self._live = Live(console=console, auto_refresh=False, redirect_stdout=False, redirect_stderr=True)
         self._last = float("-inf")
 
     def open(self) -> None:

@@ -71,7 +71,7 @@ def test_many_cells_become_a_summary(stream, clock):
     assert lines(stream)[-3:] == [
         "0:00:10  and 490 more cells; 500 of 1000 done, 1 running, about 0:00:10 left (0:00:10)",
         f"0:00:10  done {cell(501).title}: accuracy 0.5000",
-        "501 of 1000 done, about 0:00:10 left (0:00:10)",
+        "501 of 1000 done (0:00:10)",
     ]
 
 
