@@ -1,0 +1,166 @@
+"""FineGrid's arm: the column as one pack, in every combination of precision, base mode and numerics."""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import tempfile
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+from column import Column
+
+from jobs.pack_log import PackLog
+from jobs.spec import ComputeSpec, EventKind, PackSpec
+from jobs.training.cell_run import CellData, CellRun, start_cell
+from jobs.training.pack import Room
+from jobs.trial import Desk, Workshop, events_of
+
+PRECISIONS = ("bf16", "fp32")
+BASES = ("resident", "quantized")
+NUMERICS = ("fast", "exact")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mode:
+    """One way to compute a pack."""
+
+    precision: str
+    base: str
+    numerics: str
+
+    @property
+    def name(self) -> str:
+        """Such as bf16-resident-fast."""
+        return f"{self.precision}-{self.base}-{self.numerics}"
+
+    def compute(self, *, device: str, slots: int | None = None) -> ComputeSpec:
+        """The compute settings of a cell in this mode."""
+        return ComputeSpec(precision=self.precision, base=self.base, numerics=self.numerics, device=device, slots=slots)
+
+
+ALL_MODES = tuple(Mode(precision=p, base=b, numerics=n) for p, b, n in itertools.product(PRECISIONS, BASES, NUMERICS))
+
+
+def modes_named(names: Sequence[str]) -> tuple[Mode, ...]:
+    """Look modes up; `all` stands for every one.
+
+    Raises:
+        ValueError: no such mode; names those there are.
+    """
+    if list(names) == ["all"]:
+        return ALL_MODES
+    known = {mode.name: mode for mode in ALL_MODES}
+    if unknown := sorted(set(names) - set(known)):
+        raise ValueError(f"no such mode: {', '.join(unknown)}; known: {', '.join(known)}")
+    return tuple(known[name] for name in dict.fromkeys(names))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColumnRun:
+    """One arm's way through the column."""
+
+    seconds: float
+    """Training, evaluations, test and (FineGrid only) writing of results; without loading models."""
+    load_seconds: float
+    test_logits: dict[str, np.ndarray]
+    """cell_id -> float32 [rows, classes]."""
+    validation_logits: dict[str, np.ndarray]
+    """cell_id -> logits of the last evaluation."""
+
+
+def run_column(column: Column, mode: Mode, *, device: str, threads: int, cache: Path) -> ColumnRun:
+    """Train the whole column as one pack through `jobs.trial`, from a freshly loaded base.
+
+    Raises:
+        RuntimeError: a cell failed.
+    """
+    gc.collect()
+    pack = column.pack(mode.compute(device=device), threads=threads, gpus=1.0 if device == "cuda" else 0.0)
+    with tempfile.TemporaryDirectory(prefix="packed-training-") as folder:
+        workshop = Workshop(Path(folder), cache)
+        started = time.perf_counter()
+        workshop.base_for(pack)
+        loaded = time.perf_counter()
+        folders = _finish(pack, workshop)
+        ended = time.perf_counter()
+        parts = {cell_id: _logits(path) for cell_id, path in folders.items()}
+    return ColumnRun(
+        seconds=ended - loaded,
+        load_seconds=loaded - started,
+        test_logits={cell_id: splits["test"] for cell_id, splits in parts.items()},
+        validation_logits={cell_id: splits["validation"] for cell_id, splits in parts.items()},
+    )
+
+
+def _finish(pack: PackSpec, workshop: Workshop) -> dict[str, Path]:
+    folders: dict[str, Path] = {}
+    for event in events_of(pack, workshop):
+        if event.kind is EventKind.CELL_FINISHED and event.cell_id is not None:
+            folders[event.cell_id] = Path(str(event.data["folder"]))
+        if event.kind in (EventKind.CELL_FAILED, EventKind.CELL_INTERRUPTED):
+            raise RuntimeError(f"cell {event.cell_id} did not finish: {dict(event.data)}")
+    if missing := {packed.cell.cell_id for packed in pack.cells} - set(folders):
+        raise RuntimeError(f"no result of cells {sorted(missing)}")
+    return folders
+
+
+def _logits(folder: Path) -> dict[str, np.ndarray]:
+    table = pq.read_table(folder / "predictions.parquet")
+    columns = [name for name in table.column_names if name.startswith("logit_")]
+    logits_nC = np.stack([table[name].to_numpy() for name in columns], axis=1)
+    split = np.array(table["split"].to_pylist())
+    return {name: logits_nC[split == name] for name in ("test", "validation")}
+
+
+class LivePack:
+    """A pack that stands still between steps, for measurements of single steps."""
+
+    def __init__(self, room: Room) -> None:
+        """Take over the engines of a room."""
+        self.room = room
+
+    @property
+    def runs(self) -> list[CellRun]:
+        """The cells in flight."""
+        return self.room.live
+
+    def step(self) -> None:
+        """One training step of every cell.
+
+        Raises:
+            RuntimeError: a cell diverged, so the time of the step means nothing.
+        """
+        for engine in self.room.engines:
+            if diverged := engine.step():
+                raise RuntimeError(f"cell {diverged[0].run.cell_id} diverged: {diverged[0].reason}")
+
+    def tokens_trained(self) -> int:
+        """Tokens trained so far, over all cells."""
+        return sum(run.tokens_trained for run in self.runs)
+
+
+@contextmanager
+def live_pack(pack: PackSpec, data: Sequence[CellData], workshop: Workshop) -> Iterator[LivePack]:
+    """Load the base and place every cell of a pack into engines, as a trial does.
+
+    Args:
+        pack: the cells; all of them run side by side.
+        data: their rows, in the same order.
+        workshop: folders and base.
+    Yields:
+        the pack before its first step.
+    """
+    base = workshop.base_for(pack)
+    with PackLog(workshop.layout.pack_log(1, pack.pack_id)) as log:
+        desk = Desk(pack, workshop, log, deque(pack.cells))
+        room = Room(desk, base)
+        for rows in data:
+            room.place(start_cell(desk.waiting.popleft(), rows, base))
+        yield LivePack(room)
