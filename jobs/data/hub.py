@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import logging
 import os
@@ -228,19 +227,23 @@ def _to_parquet(tables: list[dict[str, list[object]]], names: list[str] | None) 
         },
         metadata={"label_names": json.dumps(names)},
     )
-    buffer = io.BytesIO()
     try:
         table = pa.concat_tables([pa.table(cells, schema=schema) for cells in tables])
     except (pa.ArrowException, TypeError) as error:
         raise DataError(f"the text or label column does not hold texts and labels ({error})") from error
+    buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    return buffer.getvalue()
+    body: bytes = buffer.getvalue().to_pybytes()
+    return body
 
 
 def _rows_of(body: bytes, name: str) -> tuple[list[str] | None, Iterator[RawRow]]:
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(body))
+    # Arrow's threads must hold no Python file when the process ends, or it aborts (apache/arrow issue 45214):
+    # so a buffer of Arrow's own, and no threads.
+    table = pq.ParquetFile(pa.BufferReader(body)).read(use_threads=False)
     names = json.loads(table.schema.metadata[b"label_names"])
     columns = [table.column(column).to_pylist() for column in ("text", "labels", "id", "split", "line")]
     # With names known, the hub's labels are ids: a name such as "5 stars" or "1" is never meant.

@@ -110,7 +110,7 @@ def read_parquet(path: Path, split: int | None, columns: Columns, bad: BadRows) 
             header = file.schema_arrow.names
             text, label = (header[_column(path, header, name)] for name in (columns.text, columns.label))
             wanted = [text, label, *([ID_COLUMN] if ID_COLUMN in header else [])]
-            table = file.read(columns=wanted)
+            table = file.read(columns=wanted, use_threads=False)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
     cells = {name: _python_values(path, table.column(name)) for name in wanted}

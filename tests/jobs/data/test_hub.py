@@ -99,7 +99,7 @@ def _run(hub: FakeHub, home: Path, code: str, *arguments: str, **environment: st
         text=True,
         timeout=120,
     )
-    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.returncode == 0, f"exit {result.returncode}\n{result.stdout}\n{result.stderr[-3000:]}"
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
