@@ -1,0 +1,39 @@
+"""The end of a run: pictures and a table; what cannot be drawn is told and changes nothing."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from grid.finish import finish_pictures
+from grid.store import Store
+from jobs.storage import Layout
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    Store.open(tmp_path / "r", grid="toy").close()
+    return tmp_path / "r"
+
+
+def test_pictures_and_table_are_written_once(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analysis.heatmaps.draw_defaults", lambda results: [results / "a.png"])
+    console = Console(file=io.StringIO())
+    written = finish_pictures(root, has_news=False, console=console)
+    assert written == (root / "a.png", Layout(root).tables / "cells.csv") and written[1].exists()
+    assert finish_pictures(root, has_news=False, console=console) == ()
+    assert finish_pictures(root, has_news=True, console=console) == written
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_and_logged(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(results: Path) -> list[Path]:
+        raise RuntimeError("no font")
+
+    monkeypatch.setattr("analysis.heatmaps.draw_defaults", broken)
+    stream = io.StringIO()
+    assert finish_pictures(root, has_news=True, console=Console(file=stream, width=300)) == ()
+    assert "no font" in stream.getvalue() and "the results are safe" in stream.getvalue()
+    assert "RuntimeError: no font" in (root / "logs" / "driver.log").read_text("utf-8")
