@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -82,19 +81,10 @@ def classification_metrics(logits_nC: np.ndarray, labels_n: np.ndarray, *, split
         return [MetricValue(split=split, name=name, undefined="the split has no rows") for name in METRICS]
     predicted_n = logits_nC.argmax(axis=1)
     values = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", category=sk_undefined_warning())
-        for metric in _ALL:
-            value = metric.score(labels_n, predicted_n, logits_nC)
-            if np.isfinite(value):
-                values.append(MetricValue(split=split, name=metric.name, value=float(value)))
-            else:
-                values.append(MetricValue(split=split, name=metric.name, undefined="not finite"))
+    for metric in _ALL:
+        value = metric.score(labels_n, predicted_n, logits_nC)
+        if np.isfinite(value):
+            values.append(MetricValue(split=split, name=metric.name, value=float(value)))
+        else:
+            values.append(MetricValue(split=split, name=metric.name, undefined="not finite"))
     return values
-
-
-def sk_undefined_warning() -> type[Warning]:
-    """The warning scikit-learn gives for classes without predictions; zero_division=0 already answers it."""
-    from sklearn.exceptions import UndefinedMetricWarning
-
-    return UndefinedMetricWarning  # type: ignore[no-any-return]

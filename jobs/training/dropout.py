@@ -7,6 +7,7 @@ when the base is prepared.
 
 from __future__ import annotations
 
+import threading
 from typing import overload
 
 import torch
@@ -21,8 +22,8 @@ _SECOND_MULTIPLIER = -0x3D4D51CB
 """The two multipliers of MurmurHash3's 32-bit finaliser (0x85EBCA6B, 0xC2B2AE35) as signed numbers."""
 
 
-class PackState:
-    """What the layers of one base need to know about the pass that is running."""
+class PackState(threading.local):
+    """What the layers of one base need to know about the pass that is running in this thread."""
 
     def __init__(self) -> None:
         """Start outside of any pass."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,12 +21,15 @@ from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.engine import PackEngine
 from jobs.training.engines import engine_class
 from jobs.training.finish import publish_cell
+from jobs.training.progress import Progress, advance
 
 if TYPE_CHECKING:
     from jobs.trial import Desk
 
 AUTOMATIC_SLOTS = 24
 """Cells in flight when the declaration leaves it open and memory allows it."""
+ROUND_S = 2.0
+"""How long engines work side by side before the driver hears of them."""
 
 Events = Generator[Event, Command | None, None]
 
@@ -38,17 +42,16 @@ def run_cells(desk: Desk) -> Events:
     """
     torch.set_num_threads(desk.pack.resources.cpus)
     base = desk.workshop.base_for(desk.pack)
-    room = Room(desk, base)
-    while True:
-        yield from _admit(room)
-        yield from _give_up(room)
-        if not room.live or desk.is_stopped:
-            break
-        for engine in list(room.engines):
-            yield from _step(room, engine)
-        desk.heed((yield room.heartbeat()))
-    for run in room.live:
-        desk.waiting.appendleft(run.packed)
+    with Room(desk, base) as room:
+        while True:
+            yield from _admit(room)
+            yield from _give_up(room)
+            if not room.live or desk.is_stopped:
+                break
+            for progress in room.advance():
+                yield from _report(room, progress)
+            desk.heed((yield room.heartbeat()))
+        desk.waiting.extendleft(run.packed for run in reversed(room.live))
 
 
 class Room:
@@ -66,7 +69,30 @@ class Room:
         self.slots = 1 if self.is_full else first.compute.slots or AUTOMATIC_SLOTS
         self.is_exact = base.compute.numerics == "exact"
         self.engines: list[PackEngine] = []
-        self.steps = 0
+        # Exact numbers must not depend on the number of threads: one a cell, several cells at a time.
+        workers = desk.pack.resources.cpus if self.is_exact and base.compute.device.type == "cpu" else 1
+        if self.is_exact:
+            torch.set_num_threads(1)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cell")
+        self._workers = workers
+
+    def __enter__(self) -> Room:
+        """Use as a context."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the base as it was found, for the next pack: no threads, no cell's weights in it."""
+        self._pool.shutdown()
+        for engine in self.engines:
+            for run in list(engine.live):
+                engine.release(run)
+
+    def advance(self) -> Iterator[Progress]:
+        """Let every engine make one step, or, where engines are many, work for a moment side by side."""
+        if self._workers == 1:
+            return (advance(engine, duration_s=0.0) for engine in list(self.engines))
+        moment_s = ROUND_S * self._workers / len(self.engines)
+        return self._pool.map(lambda engine: advance(engine, duration_s=moment_s), list(self.engines))
 
     @property
     def live(self) -> list[CellRun]:
@@ -114,7 +140,6 @@ class Room:
 
     def heartbeat(self) -> Event:
         """How far the pack is."""
-        self.steps += 1
         step = sum(run.step for run in self.live)
         total = sum(run.total_steps for run in self.live)
         return self.desk.event(
@@ -145,32 +170,17 @@ def _give_up(room: Room) -> Events:
         desk.heed((yield desk.interrupted(packed)))
 
 
-def _step(room: Room, engine: PackEngine) -> Events:
+def _report(room: Room, progress: Progress) -> Events:
+    """Tell what became of an engine's cells: diverged ones leave, finished ones are published."""
     desk = room.desk
-    for divergence in engine.step():
-        room.leave(engine, divergence.run)
+    for divergence in progress.divergences:
+        room.leave(progress.engine, divergence.run)
         desk.heed((yield desk.failed(divergence.run.packed, Diverged(divergence.reason))))
-    due = [run for run in engine.live if run.step_completed and run.evaluation_due()]
-    if due:
-        for run, logits in zip(due, engine.predict(due, "validation"), strict=True):
-            run.note_evaluation(logits, engine.row_of(run))
-    finished = [run for run in engine.live if run.finished and run.step_completed]
-    if finished:
-        yield from _finish(room, engine, finished)
-
-
-def _finish(room: Room, engine: PackEngine, finished: list[CellRun]) -> Events:
-    """Test the best state of cells that are through, publish them, free their slots."""
-    desk = room.desk
-    for run in finished:
-        if run.best_row_P is not None:
-            engine.row_of(run).copy_(run.best_row_P)
-    logits = engine.predict(finished, "test")
-    for run, test_logits in zip(finished, logits, strict=True):
-        tensors = engine.tensors_of(run, engine.row_of(run))
-        room.leave(engine, run)
+    for tested in progress.tested:
+        run = tested.run
+        room.leave(progress.engine, run)
         try:
-            folder, accuracy = publish_cell(run, test_logits, tensors, room.base, desk.workshop.layout)
+            folder, accuracy = publish_cell(run, tested.logits_nC, tested.tensors, room.base, desk.workshop.layout)
         except Exception as error:
             desk.heed((yield desk.failed(run.packed, error)))
         else:
