@@ -51,18 +51,20 @@ def keep_mask(keys: Tensor, columns: int, *, site: int, keep: float | Tensor) ->
         site: number of the place in the network.
         keep: probability to keep an element, or one a row (shape of keys).
     Returns:
-        boolean, shape of keys with `columns` behind.
+        boolean, shape of keys with `columns` behind. The probability is met to 1/65536.
     """
+    words = (columns + 1) // 2  # one 32-bit hash serves two columns
     rows = _signed32(keys ^ (keys >> 32)) ^ _signed32((site + 1) * _SITE_STEP)
-    columns_C = _signed32(torch.arange(1, columns + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
-    z = rows.unsqueeze(-1) ^ columns_C
-    z = z.bitwise_xor_(_shifted(z, 16)).mul_(_FIRST_MULTIPLIER)
-    z = z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
-    z = z.bitwise_xor_(_shifted(z, 16))
+    columns_W = _signed32(torch.arange(1, words + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
+    z = rows.unsqueeze(-1) ^ columns_W
+    z.bitwise_xor_(_shifted(z, 16)).mul_(_FIRST_MULTIPLIER)
+    z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
+    z.bitwise_xor_(_shifted(z, 16))
+    halves = z.view(torch.int16)[..., :columns]
     if isinstance(keep, Tensor):
-        limit = (keep.double() * 2.0**32 - 2.0**31).clamp(max=2.0**31 - 1).to(torch.int32).unsqueeze(-1)
-        return z <= limit
-    return z <= min(int(keep * 2.0**32 - 2.0**31), 2**31 - 1)
+        limit = (keep.double() * 2.0**16 - 2.0**15).round().clamp(max=2.0**15).to(torch.int32) - 1
+        return halves <= limit.to(torch.int16).unsqueeze(-1)
+    return halves <= min(round(keep * 2.0**16 - 2.0**15), 2**15) - 1
 
 
 def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:
@@ -78,8 +80,9 @@ def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> 
     """
     keep = 1.0 - p
     mask = keep_mask(keys, x.shape[-1], site=site, keep=keep)
-    scale = keep.to(x.dtype).unsqueeze(-1) if isinstance(keep, Tensor) else keep
-    return torch.where(mask, x / scale, torch.zeros((), dtype=x.dtype, device=x.device))
+    if isinstance(keep, Tensor):
+        return x * (mask.to(x.dtype) / keep.to(x.dtype).unsqueeze(-1))
+    return x * mask.to(x.dtype).div_(keep)
 
 
 class PackedDropout(nn.Module):
