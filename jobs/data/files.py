@@ -55,7 +55,7 @@ def find_files(path: str, format_name: str) -> FileSet:
         DataError: nothing there, or more than one reading of the folder is possible.
     """
     root = Path(path)
-    if not path or not root.exists():
+    if not path or not (root.is_file() or root.is_dir()):
         raise DataError(f"{path or 'dataset.path'}: no such file or folder")
     files = ((root, None),) if root.is_file() else tuple(_split_files(root, format_name))
     folder = root if root.is_dir() else root.parent
@@ -125,7 +125,10 @@ def _split_files(folder: Path, format_name: str) -> list[tuple[Path, int | None]
     if format_name != "auto":
         suffix_format = "tsv" if format_name == "goemotions" else format_name
         suffixes = {suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name == suffix_format}
-    data = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    try:
+        data = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from error
     named = [(file, split) for file in data if (split := _split_of(file)) is not None]
     if not named and len(data) == 1:
         return [(data[0], None)]

@@ -61,8 +61,12 @@ def prepare(spec: DataSpec, *, seed: int, cache: Path | None = None) -> Prepared
     )
 
 
-def facts(spec: DataSpec) -> DataFacts:
+def facts(spec: DataSpec, *, cache: Path | None = None) -> DataFacts:
     """Say what a data set can supply under its protocol.
+
+    Args:
+        spec: its num_labels and num_samples are ignored.
+        cache: folder where rows of the hub are kept between processes.
 
     Raises:
         DataError: the rows cannot be read, or an option has no such value.
@@ -71,7 +75,7 @@ def facts(spec: DataSpec) -> DataFacts:
     """
     if problems := _option_problems(spec):
         raise DataError("\n".join(str(problem) for problem in problems))
-    return PROTOCOLS[spec.protocol].facts(read_rows(spec), spec)
+    return PROTOCOLS[spec.protocol].facts(read_rows(spec, cache=cache), spec)
 
 
 def check(spec: DataSpec, *, cache: Path | None = None) -> list[Problem]:
@@ -90,7 +94,7 @@ def _read_and_check(spec: DataSpec, cache: Path | None) -> tuple[Corpus | None, 
     try:
         corpus = read_rows(spec, cache=cache)
     except DataError as error:
-        return None, [Problem("dataset", str(error))]
+        return None, [Problem("dataset", line) for line in str(error).split("\n")]
     return corpus, PROTOCOLS[spec.protocol].problems(corpus, spec)
 
 

@@ -16,6 +16,9 @@ from jobs.data.rows import SPLIT_NAMES, Corpus
 from jobs.data.texts import checked_text
 from jobs.errors import DataError
 
+MAX_LABELS = 1000
+"""Far above any classification task here, far below a column of ids or texts taken for labels."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -72,6 +75,10 @@ def assemble(name: str, rows: Iterable[RawRow], label_names: Sequence[str] | Non
     names = tuple(label_names) if label_names is not None else _names_in(kept)
     if len(names) < 2:
         raise DataError(f"{name}: only one label ({names[0]!r}); classification needs at least two")
+    if len(names) > MAX_LABELS:
+        raise DataError(
+            f"{name}: {len(names):,} different labels, more than {MAX_LABELS:,}; is dataset.label_column right?"
+        )
     counts["rows_read"] = num_read
     counts["bad_rows_dropped"] = bad.num_rows
     return _corpus(name, kept, names, counts)

@@ -72,7 +72,7 @@ def test_a_declared_format_chooses_among_files(tmp_path: Path) -> None:
     assert [name for name, _ in _names(tmp_path, "csv")] == ["train.csv", "test.csv"]
 
 
-@pytest.mark.parametrize("path", ["", "/no/such/place"])
+@pytest.mark.parametrize("path", ["", "/no/such/place", "/dev/null"])
 def test_missing_path(path: str) -> None:
     with pytest.raises(DataError, match="no such file or folder"):
         find_files(path, "auto")

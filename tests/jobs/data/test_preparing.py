@@ -132,6 +132,14 @@ def test_check_finds_several_faults_at_once() -> None:
     assert len(check(_with(source="web", task="regression"))) == 2
 
 
+def test_check_gives_one_problem_for_each_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\nfine,joy\nbroken\nfine,anger\na,b,c\n")
+    problems = check(_with(source="files", path=str(path)))
+    assert [str(problem).partition(": ")[2].split(": ")[0] for problem in problems[:2]] == [f"{path}:3", f"{path}:5"]
+    assert "bad rows: 2; correct them, or set dataset.bad_rows: drop" in problems[2].rule
+
+
 def test_facts_of_every_protocol() -> None:
     assert facts(SPEC).max_samples(4) > 100
     assert facts(_with(protocol="official")).num_rows == 6000

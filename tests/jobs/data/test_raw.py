@@ -127,5 +127,7 @@ def test_nothing_and_one_class_are_refused() -> None:
         _assemble([])
     with pytest.raises(DataError, match="no usable rows"):
         _assemble([("  ", "x", None)])
+    with pytest.raises(DataError, match=r"1,001 different labels, more than 1,000; is dataset\.label_column right"):
+        _assemble([(f"text {row}", row, None) for row in range(1001)])
     with pytest.raises(DataError, match="only one label"):
         _assemble([("a", "x", None), ("b", "x", None)])
