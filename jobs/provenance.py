@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import socket
 from functools import lru_cache
@@ -19,6 +20,7 @@ def machine() -> dict[str, Any]:
         "versions": {name: _version(name) for name in LIBRARIES},
         "python": platform.python_version(),
         "host": socket.gethostname(),
+        "pid": os.getpid(),
         "cpu": _cpu_name(),
         "system": platform.platform(),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,7 +22,8 @@ from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.engine import PackEngine
 from jobs.training.engines import engine_class
 from jobs.training.finish import publish_cell
-from jobs.training.progress import Progress, advance
+from jobs.training.progress import Progress, Tested, advance
+from jobs.training.reloading import Reloading
 
 if TYPE_CHECKING:
     from jobs.trial import Desk
@@ -30,6 +32,8 @@ AUTOMATIC_SLOTS = 24
 """Cells in flight when the declaration leaves it open and memory allows it."""
 ROUND_S = 2.0
 """How long engines work side by side before the driver hears of them."""
+RELOAD_WAIT_S = 1.0
+"""How long to wait for the reload check before the driver hears of the pack again."""
 
 Events = Generator[Event, Command | None, None]
 
@@ -73,6 +77,7 @@ class Room:
         workers = desk.pack.resources.cpus if self.is_exact and base.compute.device.type == "cpu" else 1
         if self.is_exact:
             torch.set_num_threads(1)
+        self.reloading = Reloading(desk.pack, base, desk.workshop.layout, desk.workshop.cache)
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="cell")
         self._workers = workers
 
@@ -83,6 +88,7 @@ class Room:
     def __exit__(self, *_: object) -> None:
         """Leave the base as it was found, for the next pack: no threads, no cell's weights in it."""
         self._pool.shutdown()
+        self.reloading.close()
         for engine in self.engines:
             for run in list(engine.live):
                 engine.release(run)
@@ -180,11 +186,23 @@ def _report(room: Room, progress: Progress) -> Events:
         run = tested.run
         room.leave(progress.engine, run)
         try:
-            folder, accuracy = publish_cell(run, tested.logits_nC, tested.tensors, room.base, desk.workshop.layout)
+            folder, accuracy = yield from _publish(room, tested)
         except Exception as error:
             desk.heed((yield desk.failed(run.packed, error)))
         else:
             desk.heed((yield desk.finished(run.packed, folder, accuracy)))
+
+
+def _publish(room: Room, tested: Tested) -> Generator[Event, Command | None, tuple[Path, float | None]]:
+    """Export a cell, have it loaded again in another process, then publish it."""
+    run, reloading, layout = tested.run, room.reloading, room.desk.workshop.layout
+    with reloading.staged(run, tested.tensors) as folders:
+        reloading.ask(run, tested.logits_nC, folders)
+        while (reloaded := reloading.outcome(wait_s=RELOAD_WAIT_S)) is None:
+            room.desk.heed((yield room.heartbeat()))
+        return publish_cell(
+            run, tested.logits_nC, tested.tensors, room.base, layout, folders=folders, reloaded=reloaded
+        )
 
 
 def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
@@ -208,6 +226,7 @@ def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
         found = tokenise(base.tokenizer, base.tokenizer_key, texts, max_length=cell.recipe.max_length, cache=cache)
         tokens[name] = found.ids
         counts["texts_truncated"] = counts.get("texts_truncated", 0) + found.num_truncated
+        counts["texts_empty"] = counts.get("texts_empty", 0) + found.num_empty
     return CellData(
         label_names=data.label_names,
         tokens=tokens,
