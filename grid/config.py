@@ -303,6 +303,7 @@ def _compute(section: ComputeSection) -> ComputeSpec:
         numerics=section.numerics,
         device=section.device,
         slots=None if section.slots == "auto" else section.slots,
+        reload_check=section.reload_check,
     )
 
 

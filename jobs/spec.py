@@ -204,6 +204,8 @@ class ComputeSpec:
     """auto | cpu | cuda."""
     slots: int | None = None
     """Cells in flight in one pack; None: auto."""
+    reload_check: bool = True
+    """Load every exported cell in a fresh process and compare its predictions before it is published."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -92,7 +92,7 @@ def load_base(
         UserError: unsupported architecture or broken folder.
         EnvironmentProblem: the checkpoint cannot be read or fetched.
     """
-    location, revision = _location(spec, cache)
+    location, revision = location_of(spec, cache)
     config = _read(lambda: AutoConfig.from_pretrained(location, revision=revision), spec)
     config = getattr(config, "text_config", None) or config
     family = family_of(config.model_type)
@@ -131,7 +131,12 @@ def load_base(
     )
 
 
-def _location(spec: ModelSpec, cache: Path) -> tuple[str, str | None]:
+def location_of(spec: ModelSpec, cache: Path) -> tuple[str, str | None]:
+    """What to hand to `from_pretrained`: a folder or hub id, and the revision on the hub.
+
+    Raises:
+        UserError: the declared folder holds no model.
+    """
     if spec.source == "tiny":
         return str(tiny_folder(spec.location, cache)), None
     if spec.source == "folder":

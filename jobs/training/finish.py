@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import resource
 import sys
 from collections.abc import Mapping
@@ -12,20 +11,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from jobs.evaluation.metrics import classification_metrics
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.provenance import machine
-from jobs.result_files import curves_writer, predictions_writer
-from jobs.spec import CellResult, Strategy, to_json
+from jobs.result_files import Writer, curves_writer, predictions_writer
+from jobs.spec import CellResult, Strategy
 from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
+from jobs.training.reloading import Reloaded
 
 
 def publish_cell(
-    run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base, layout: Layout
+    run: CellRun,
+    test_logits_nC: np.ndarray,
+    tensors: Mapping[str, Tensor],
+    base: Base,
+    layout: Layout,
+    *,
+    folders: Mapping[str, Path],
+    reloaded: Reloaded,
 ) -> tuple[Path, float | None]:
     """Write a finished cell's folder.
 
@@ -35,10 +41,12 @@ def publish_cell(
         tensors: its chosen state's own tensors.
         base: what it was trained on.
         layout: the results folder.
+        folders: its exported weights, by their names in the result folder; moved there.
+        reloaded: what came of loading them again.
     Returns:
         the folder, and the test accuracy where defined.
     """
-    result = cell_result(run, test_logits_nC, tensors, base)
+    result = cell_result(run, test_logits_nC, tensors, base, reloaded)
     data = run.data
     parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
@@ -46,13 +54,24 @@ def publish_cell(
     files = {
         "predictions.parquet": predictions_writer(parts),
         "curves.parquet": curves_writer(run.curves),
-        "adapter": lambda path: _write_adapter(path, run, tensors, base),
+        **{name: _mover(folder) for name, folder in folders.items()},
     }
     folder = publish(layout, result, files)
     return folder, next((m.value for m in result.metrics if (m.split, m.name) == ("test", "accuracy")), None)
 
 
-def cell_result(run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base) -> CellResult:
+def _mover(folder: Path) -> Writer:
+    """A writer that moves a folder there is already."""
+
+    def move(path: Path) -> None:
+        folder.rename(path)
+
+    return move
+
+
+def cell_result(
+    run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base, reloaded: Reloaded
+) -> CellResult:
     """Everything a cell leaves behind in numbers."""
     metrics = classification_metrics(test_logits_nC, run.data.labels["test"], split="test")
     if run.best_validation_nC is not None:
@@ -64,10 +83,10 @@ def cell_result(run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, 
         metrics=tuple(metrics),
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
-        costs=_costs(run, base),
-        provenance=_provenance(base),
+        costs={**_costs(run, base), **reloaded.costs},
+        provenance={**_provenance(base), **reloaded.provenance},
         epochs=run.epoch,
-        marks=_marks(run),
+        marks=(*_marks(run), *reloaded.marks),
         label_names=run.data.label_names,
     )
 
@@ -138,18 +157,3 @@ def _marks(run: CellRun) -> tuple[str, ...]:
     if run.skipped_steps:
         marks.append(f"{run.skipped_steps} steps skipped because fp16 overflowed")
     return tuple(marks)
-
-
-def _write_adapter(folder: Path, run: CellRun, tensors: Mapping[str, Tensor], base: Base) -> None:
-    """The cell's own tensors under their module names, and what is needed to put them back."""
-    folder.mkdir()
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(own, str(folder / "cell.safetensors"))
-    facts = {
-        "model": to_json(run.packed.cell.model),
-        "lora": to_json(run.packed.cell.lora),
-        "scaling": run.scaling,
-        "head": base.family.head,
-        "labels": list(run.data.label_names),
-    }
-    (folder / "cell.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), "utf-8")

@@ -50,7 +50,7 @@ def cell(seed: int, *, strategy: Strategy = Strategy.QLORA, **changes: object) -
         model=None if strategy.is_baseline else ModelSpec(name="tiny-bert", source="tiny", location="bert"),
         lora=LoraSpec(r=4, dropout=0.1) if strategy.has_adapters else None,
         quantization=QuantizationSpec() if strategy is Strategy.QLORA else None,
-        compute=ComputeSpec(precision="fp32", numerics="fast"),
+        compute=ComputeSpec(precision="fp32", numerics="fast", reload_check=False),
     )
     return PackedCell(cell=replace(spec, **changes), epoch=1, attempt=1)  # type: ignore[arg-type]
 
@@ -103,7 +103,7 @@ def test_a_pack_leaves_one_complete_folder_a_cell(workshop: Workshop) -> None:
         folder = next((workshop.layout.cell(packed.cell.cell_id)).iterdir())
         table = pq.read_table(folder / "predictions.parquet")
         assert table["split"].to_pylist().count("test") == result.counts["num_test"]
-        assert load_file(str(folder / "adapter" / "cell.safetensors"))
+        assert load_file(str(folder / "adapter" / "adapter_model.safetensors"))
         assert json.loads((folder / "adapter" / "cell.json").read_text())["labels"] == list(result.label_names)
 
 
@@ -126,7 +126,10 @@ def test_a_failing_cell_is_an_event_and_the_others_finish(workshop: Workshop) ->
 
 
 def test_stop_gives_back_what_is_not_finished(workshop: Workshop) -> None:
-    cells = [cell(seed, compute=ComputeSpec(precision="fp32", numerics="fast", slots=2)) for seed in range(1, 5)]
+    cells = [
+        cell(seed, compute=ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=2))
+        for seed in range(1, 5)
+    ]
     stop = Command(kind=CommandKind.STOP)
     events = run(pack(*cells), workshop, lambda e: stop if e.kind is EventKind.CELL_FINISHED else None)
     last = {e.cell_id: e.kind for e in events if e.cell_id}
@@ -153,7 +156,10 @@ def test_cells_can_be_given_up_and_taken(workshop: Workshop) -> None:
 
 
 def test_waiting_cells_take_the_free_slot(workshop: Workshop) -> None:
-    cells = [cell(seed, compute=ComputeSpec(precision="fp32", numerics="fast", slots=2)) for seed in range(1, 5)]
+    cells = [
+        cell(seed, compute=ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=2))
+        for seed in range(1, 5)
+    ]
     events = run(pack(*cells), workshop)
     live = [int(str(e.data["live"])) for e in events if e.kind is EventKind.HEARTBEAT]
     assert max(live) == 2
@@ -163,7 +169,7 @@ def test_waiting_cells_take_the_free_slot(workshop: Workshop) -> None:
 @pytest.mark.parametrize("mode", ["quantized", "resident"])
 def test_exact_numbers_do_not_depend_on_neighbours(workshop: Workshop, mode: str) -> None:
     """Dropout on, one neighbour diverges, other label counts and lengths: bit-identical weights and metrics."""
-    exact = ComputeSpec(precision="fp32", numerics="exact", base=mode)
+    exact = ComputeSpec(precision="fp32", numerics="exact", base=mode, reload_check=False)
     target = cell(1, compute=exact)
     wild = cell(9, compute=exact, recipe=replace(RECIPE, learning_rate=1e30, max_grad_norm=0.0))
     wide = cell(5, compute=exact, data=replace(target.cell.data, num_labels=4), lora=LoraSpec(r=8))
@@ -184,7 +190,7 @@ def test_early_stopping_keeps_the_best_state(workshop: Workshop) -> None:
 @pytest.mark.parametrize("strategy", [Strategy.LORA, Strategy.HEAD, Strategy.FULL])
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_other_strategies_on_the_same_engine(workshop: Workshop, strategy: Strategy, precision: str) -> None:
-    compute = ComputeSpec(precision=precision, numerics="fast")
+    compute = ComputeSpec(precision=precision, numerics="fast", reload_check=False)
     first = cell(1, strategy=strategy, compute=compute)
     second = cell(2, strategy=strategy, compute=compute, data=replace(first.cell.data, num_labels=4))
     events = run(pack(first, second), workshop)

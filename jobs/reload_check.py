@@ -1,0 +1,257 @@
+"""A fresh process that loads a pack's exported cells as any user would, and predicts a few rows with each.
+
+    python -m jobs.reload_check
+
+One JSON object a line: `Setup`, then a `Question` for each cell on standard input; on standard output an
+`Answer` once it is ready, then one for each question. Only stock transformers and PEFT touch the weights.
+
+Shapes: S texts, L longest text, C classes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TextIO
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+
+from jobs.errors import BugError, classify
+from jobs.export import HEAD_FILE, classifier_skeleton
+from jobs.models.loading import quiet_libraries
+from jobs.spec import FailureKind, QuantizationSpec, Strategy, dumps, loads
+
+BATCH_TEXTS = 16
+"""Texts of one padded pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What the cells of a pack share."""
+
+    threads: int
+    device: str
+    dtype: str
+    """A torch type's name, such as bfloat16: the one the cells were computed in."""
+    location: str
+    revision: str | None
+    quantization: QuantizationSpec | None
+    not_quantized: tuple[str, ...]
+    head_roots: tuple[str, ...]
+    """Children of the classifier that make up the head."""
+    pad_id: int | None
+    """Padding that the model itself must recognise; None: any token that stands in no text."""
+    loads_base: bool
+    """Load the base before the first question."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One exported cell."""
+
+    strategy: Strategy
+    form: str
+    """adapter | model: what the folder is."""
+    folder: str
+    num_labels: int
+    texts_file: str
+    """A JSON file with a list of token ids for each text; too long for a pipe that nobody reads yet."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """Logits of the question's rows, or why there are none; neither: the process is ready."""
+
+    logits: tuple[tuple[float, ...], ...] | None = None
+    error: str | None = None
+    kind: FailureKind | None = None
+
+
+class Checker:
+    """Holds the freshly loaded base and puts one cell after another on it."""
+
+    def __init__(self, setup: Setup) -> None:
+        """Load the base when the setup asks for it.
+
+        Side effects:
+            sets this process' threads.
+        """
+        torch.set_num_threads(setup.threads)
+        self.setup = setup
+        self.dtype: torch.dtype = getattr(torch, setup.dtype)
+        if setup.loads_base:
+            _ = self._base
+
+    @cached_property
+    def _base(self) -> Any:  # a transformers model, whose attributes nn.Module does not know
+        setup = self.setup
+        settings: dict[str, Any] = {"revision": setup.revision, "dtype": self.dtype, "local_files_only": True}
+        if setup.quantization is not None:
+            settings["device_map"] = {"": setup.device}
+            settings["quantization_config"] = BitsAndBytesConfig(
+                load_in_4bit=True,
+                bnb_4bit_quant_type=setup.quantization.type,
+                bnb_4bit_use_double_quant=setup.quantization.double,
+                bnb_4bit_compute_dtype=self.dtype,
+                llm_int8_skip_modules=list(setup.not_quantized),
+            )
+        model = AutoModelForSequenceClassification.from_pretrained(setup.location, num_labels=2, **settings)
+        for module in model.modules():
+            # With AVX512-BF16, bitsandbytes would repack the weights in place at the first pass and round them again.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                module.support_avx512bf16_for_cpu = False
+        return _ready(model, setup.device)
+
+    def predict(self, question: Question, texts: Sequence[Sequence[int]]) -> Tensor:
+        """Load a cell and run the texts through it.
+
+        Args:
+            question: the cell's folder.
+            texts: token ids.
+        Returns:
+            logits_SC, float32, on the CPU.
+        Raises:
+            BugError: the folder does not hold exactly what the cell needs.
+        """
+        if question.form == "model":
+            # A full cell's weights are float32 and its arithmetic is the compute type's, by autocast.
+            is_full = question.strategy is Strategy.FULL
+            dtype = torch.float32 if is_full else self.dtype
+            model = AutoModelForSequenceClassification.from_pretrained(question.folder, dtype=dtype)
+            return self._forward(_ready(model, self.setup.device), texts, autocast=is_full)
+        self._fresh_head(question.num_labels)
+        if not question.strategy.has_adapters:
+            _load_head(self._base, Path(question.folder), self.setup.head_roots)
+            return self._forward(self._base, texts)
+        return self._predict_with_adapter(question, texts)
+
+    def _predict_with_adapter(self, question: Question, texts: Sequence[Sequence[int]]) -> Tensor:
+        from peft import PeftModel
+
+        base = self.__dict__.pop("_base")  # after any failure it may carry remains of this cell: then it is loaded anew
+        model = PeftModel.from_pretrained(base, question.folder)
+        _check_names(model, Path(question.folder))
+        logits_SC = self._forward(_ready(model, self.setup.device), texts)
+        self.__dict__["_base"] = model.unload()
+        return logits_SC
+
+    def _fresh_head(self, num_labels: int) -> None:
+        """The head that `from_pretrained(num_labels=...)` would make, filled with NaN: what is not loaded shows."""
+        skeleton = classifier_skeleton(self._base.config, num_labels=num_labels)
+        for name in self.setup.head_roots:
+            head = skeleton.get_submodule(name).to_empty(device=self.setup.device).to(self.dtype)
+            for parameter in head.parameters():
+                parameter.data.fill_(float("nan"))
+            setattr(self._base, name, head.eval())
+
+    @torch.no_grad()
+    def _forward(self, model: Any, texts: Sequence[Sequence[int]], *, autocast: bool = False) -> Tensor:
+        pad_id = self.setup.pad_id
+        if pad_id is None:
+            pad_id = _unused_id(texts)
+            model.config.pad_token_id = pad_id  # decoders find a text's last token by it
+        device = torch.device(self.setup.device)
+        is_mixed = autocast and self.dtype != torch.float32
+        parts = []
+        with torch.autocast(device.type, dtype=self.dtype, enabled=is_mixed):
+            for first in range(0, len(texts), BATCH_TEXTS):
+                ids_SL, mask_SL = _padded(texts[first : first + BATCH_TEXTS], pad_id, device)
+                parts.append(model(input_ids=ids_SL, attention_mask=mask_SL).logits.float().cpu())
+        logits_SC = torch.cat(parts)
+        if not bool(logits_SC.isfinite().all()):
+            raise BugError("the reloaded cell's logits are not finite: a tensor of it was not loaded")
+        return logits_SC
+
+
+def main() -> int:
+    """Answer questions until standard input ends."""
+    answers = _claim_standard_output()
+    quiet_libraries()
+    try:
+        checker = Checker(loads(Setup, sys.stdin.readline()))
+    except Exception as error:
+        _say(answers, _refusal(error))
+        return 1
+    _say(answers, Answer())
+    for line in sys.stdin:
+        _say(answers, _answer(checker, loads(Question, line)))
+    return 0
+
+
+def _answer(checker: Checker, question: Question) -> Answer:
+    try:
+        logits_SC = checker.predict(question, json.loads(Path(question.texts_file).read_text("ascii")))
+        return Answer(logits=tuple(tuple(row) for row in logits_SC.tolist()))
+    except Exception as error:
+        return _refusal(error)
+
+
+def _refusal(error: Exception) -> Answer:
+    kind, reason = classify(error)
+    return Answer(error=reason, kind=kind)
+
+
+def _say(answers: TextIO, answer: Answer) -> None:
+    answers.write(dumps(answer) + "\n")
+    answers.flush()
+
+
+def _claim_standard_output() -> TextIO:
+    """Keep standard output for answers: whatever a library prints goes to standard error."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(own, "w", encoding="utf-8")
+
+
+def _ready(model: Any, device: str) -> Any:
+    if not getattr(model, "is_loaded_in_4bit", False):
+        model.to(device)
+    model.config.use_cache = False
+    return model.eval()
+
+
+def _load_head(model: Any, folder: Path, roots: tuple[str, ...]) -> None:
+    tensors = load_file(folder / HEAD_FILE)
+    needed = {name for name in model.state_dict() if name.partition(".")[0] in roots}
+    _compare_names(needed, set(tensors))
+    model.load_state_dict(tensors, strict=False)
+
+
+def _check_names(model: Any, folder: Path) -> None:
+    from peft import get_peft_model_state_dict
+
+    with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
+        _compare_names(set(get_peft_model_state_dict(model)), set(file.keys()))
+
+
+def _compare_names(needed: set[str], found: set[str]) -> None:
+    if needed != found:
+        raise BugError(
+            f"exported tensors do not fit the stock model: missing {sorted(needed - found)[:3]}, "
+            f"left over {sorted(found - needed)[:3]}"
+        )
+
+
+def _unused_id(texts: Sequence[Sequence[int]]) -> int:
+    used = {token for text in texts for token in text}
+    return next(token for token in range(len(used) + 1) if token not in used)
+
+
+def _padded(texts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    longest = max(len(text) for text in texts)
+    ids_SL = [[*text, *[pad_id] * (longest - len(text))] for text in texts]
+    mask_SL = [[1] * len(text) + [0] * (longest - len(text)) for text in texts]
+    return torch.tensor(ids_SL, device=device), torch.tensor(mask_SL, device=device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
