@@ -14,12 +14,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
 
 import torch
+from peft import PeftModel, get_peft_model_state_dict
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
@@ -28,52 +28,11 @@ from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 from jobs.errors import BugError, classify
 from jobs.export import HEAD_FILE, classifier_skeleton
 from jobs.models.loading import quiet_libraries
-from jobs.spec import FailureKind, QuantizationSpec, Strategy, dumps, loads
+from jobs.reload_messages import Answer, Question, Setup
+from jobs.spec import Strategy, dumps, loads
 
 BATCH_TEXTS = 16
 """Texts of one padded pass."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Setup:
-    """What the cells of a pack share."""
-
-    threads: int
-    device: str
-    dtype: str
-    """A torch type's name, such as bfloat16: the one the cells were computed in."""
-    location: str
-    revision: str | None
-    quantization: QuantizationSpec | None
-    not_quantized: tuple[str, ...]
-    head_roots: tuple[str, ...]
-    """Children of the classifier that make up the head."""
-    pad_id: int | None
-    """Padding that the model itself must recognise; None: any token that stands in no text."""
-    loads_base: bool
-    """Load the base before the first question."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """One exported cell."""
-
-    strategy: Strategy
-    form: str
-    """adapter | model: what the folder is."""
-    folder: str
-    num_labels: int
-    texts_file: str
-    """A JSON file with a list of token ids for each text; too long for a pipe that nobody reads yet."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """Logits of the question's rows, or why there are none; neither: the process is ready."""
-
-    logits: tuple[tuple[float, ...], ...] | None = None
-    error: str | None = None
-    kind: FailureKind | None = None
 
 
 class Checker:
@@ -135,8 +94,6 @@ class Checker:
         return self._predict_with_adapter(question, texts)
 
     def _predict_with_adapter(self, question: Question, texts: Sequence[Sequence[int]]) -> Tensor:
-        from peft import PeftModel
-
         base = self.__dict__.pop("_base")  # after any failure it may carry remains of this cell: then it is loaded anew
         model = PeftModel.from_pretrained(base, question.folder)
         _check_names(model, Path(question.folder))
@@ -175,14 +132,16 @@ class Checker:
 def main() -> int:
     """Answer questions until standard input ends."""
     answers = _claim_standard_output()
+    # Paths may hold bytes that are no text; they travel as lone surrogates.
+    questions = os.fdopen(0, encoding="utf-8", errors="surrogatepass")
     quiet_libraries()
     try:
-        checker = Checker(loads(Setup, sys.stdin.readline()))
+        checker = Checker(loads(Setup, questions.readline()))
     except Exception as error:
         _say(answers, _refusal(error))
         return 1
     _say(answers, Answer())
-    for line in sys.stdin:
+    for line in questions:
         _say(answers, _answer(checker, loads(Question, line)))
     return 0
 
@@ -209,7 +168,7 @@ def _claim_standard_output() -> TextIO:
     """Keep standard output for answers: whatever a library prints goes to standard error."""
     own = os.dup(1)
     os.dup2(2, 1)
-    return os.fdopen(own, "w", encoding="utf-8")
+    return os.fdopen(own, "w", encoding="utf-8", errors="surrogatepass")
 
 
 def _ready(model: Any, device: str) -> Any:
@@ -227,8 +186,6 @@ def _load_head(model: Any, folder: Path, roots: tuple[str, ...]) -> None:
 
 
 def _check_names(model: Any, folder: Path) -> None:
-    from peft import get_peft_model_state_dict
-
     with safe_open(folder / "adapter_model.safetensors", framework="pt") as file:
         _compare_names(set(get_peft_model_state_dict(model)), set(file.keys()))
 

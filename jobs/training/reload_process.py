@@ -16,7 +16,7 @@ from pathlib import Path
 
 from jobs.errors import FineGridError, one_line
 from jobs.redaction import redact
-from jobs.reload_check import Answer, Question, Setup
+from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import dumps, from_json
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class ReloadProcess:
             env=_environment(),
             text=True,
             encoding="utf-8",
+            errors="surrogatepass",
             start_new_session=True,
         )
         self._reader = threading.Thread(target=self._read, name="reload-check", daemon=True)

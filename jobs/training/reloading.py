@@ -22,7 +22,7 @@ from jobs.durable import disk_problem
 from jobs.errors import BugError, EnvironmentProblem
 from jobs.export import MODEL, Exporter, exported_names, head_roots
 from jobs.models.loading import Base
-from jobs.reload_check import Answer, Question, Setup
+from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import FailureKind, PackSpec, Strategy
 from jobs.storage import Layout
 from jobs.temporary import new_temporary

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from jobs.errors import BugError
 from jobs.export import ADAPTER, HEAD_FILE, MODEL, Exporter, head_roots
 from jobs.models.loading import Base
-from jobs.reload_check import Checker, Question, Setup
+from jobs.reload_check import Checker
+from jobs.reload_messages import Question, Setup
 from jobs.spec import LoraSpec, QuantizationSpec, RecipeSpec, Strategy
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun
@@ -156,12 +156,3 @@ def test_a_padding_token_inside_a_decoder_text_moves_nothing(cache: Path, tmp_pa
     question, ours = exported(base, run, tmp_path / "a", cache)
     theirs = Checker(setup_for(base, cache)).predict(question, texts_of(run)).numpy()
     assert compare(ours, theirs, "fp32").marks == ()
-
-
-def test_the_answer_survives_its_journey(cache: Path, tmp_path: Path) -> None:
-    from jobs.reload_check import Answer
-    from jobs.spec import dumps, loads
-
-    answer = Answer(logits=((0.1, -2.5e-8), (float(np.float32(1) / 3), 4.0)))
-    assert loads(Answer, dumps(answer)) == answer
-    assert json.loads(dumps(Answer())) == {"error": None, "kind": None, "logits": None}

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from jobs.errors import BugError
 from jobs.export import ADAPTER, FACTS_FILE, Exporter
-from jobs.reload_check import Answer, Question, Setup
+from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import ComputeSpec, EventKind, FailureKind, Strategy, dumps
 from jobs.temporary import process_start
 from jobs.training import reloading
@@ -118,7 +118,7 @@ def test_questions_are_asked_when_it_is_ready() -> None:
         "for line in sys.stdin:\n"
         "    print(json.dumps(ready | {'logits': [[said['threads'], len(json.loads(line)['folder'])]]}), flush=True)\n"
     )
-    process = ReloadProcess(SETUP, command=python(script))
+    process = ReloadProcess(replace(SETUP, location="caf\udce9"), command=python(script))
     try:
         for folder in ("a", "abc"):
             process.ask(replace(QUESTION, folder=folder))
