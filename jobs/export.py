@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,8 @@ class Exporter:
         self.base = base
         self.location, self.revision = location_of(model, cache)
         self.config = AutoConfig.from_pretrained(self.location, revision=self.revision, local_files_only=True)
-        self._linear = _linear_layers(classifier_skeleton(self.config, num_labels=2))
-        self._prefix = _prefix_of(base, self._linear)
+        self._linear = linear_layers(classifier_skeleton(self.config, num_labels=2))
+        self._prefix = prefix_of(list(base.linear_shapes), self._linear)
 
     def write(
         self, name: str, folder: Path, cell: CellSpec, labels: tuple[str, ...], own: Mapping[str, Tensor]
@@ -138,17 +138,16 @@ class Exporter:
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
         config.problem_type = "single_label_classification"
-        config.dtype = next(iter(self.base.pristine.values())).dtype
         if config.pad_token_id is None:
             config.pad_token_id = self.base.tokenizer.pad_token_id
         model = classifier_skeleton(config, num_labels=len(labels))
-        prefix = _prefix_of(self.base, _linear_layers(model))
+        prefix = prefix_of(list(self.base.linear_shapes), linear_layers(model))
         weights = {name: own.get(f"{BASE_PREFIX}{name}", tensor) for name, tensor in self.base.pristine.items()}
         state = {f"{prefix}{self._stock_name(name)}": _plain(tensor) for name, tensor in weights.items()}
         found = model.load_state_dict(state | self._head(own), strict=False, assign=True)
         if found.missing_keys:
             raise BugError(f"the exported model lacks {', '.join(found.missing_keys[:5])}")
-        model.save_pretrained(folder)
+        model.save_pretrained(folder)  # writes the type of the base's weights into config.json
         self.base.tokenizer.save_pretrained(folder)
 
     def _stock_name(self, name: str) -> str:
@@ -189,25 +188,33 @@ def classifier_skeleton(config: Any, *, num_labels: int) -> Any:
     config = copy.deepcopy(config)
     if config.num_labels != num_labels:
         config.num_labels = num_labels
+    # Any other type would be this process' default while the skeleton is made, for cells in other threads as well.
+    config.dtype = torch.float32
     with torch.device("meta"):
         return AutoModelForSequenceClassification.from_config(config)
 
 
-def _linear_layers(model: nn.Module) -> dict[str, type[nn.Module]]:
+def linear_layers(model: nn.Module) -> dict[str, type[nn.Module]]:
+    """Name and kind of every layer that could carry an adapter, heads included."""
     return {name: type(module) for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
 
 
-def _prefix_of(base: Base, linear: Mapping[str, type[nn.Module]]) -> str:
-    """What stands before the base's module names in the classifier: of all candidates, the one that fits most names."""
-    first = next(iter(base.linear_shapes))
+def prefix_of(names: Sequence[str], linear: Mapping[str, type[nn.Module]]) -> str:
+    """What stands before the base's module names in the stock classifier.
+
+    Args:
+        names: linear layers of the base, by their names in it.
+        linear: those of the classifier.
+    Returns:
+        of all candidates the one that fits most names, with its dot.
+    Raises:
+        BugError: the classifier has no such layer.
+    """
+    first = names[0]
     candidates = [name.removesuffix(first) for name in linear if name == first or name.endswith(f".{first}")]
     if not candidates:
-        raise BugError(f"the stock classifier of {base.key} has no layer {first}")
-
-    def fits(prefix: str) -> int:
-        return sum(f"{prefix}{name}" in linear for name in base.linear_shapes)
-
-    return max(candidates, key=fits)
+        raise BugError(f"the stock classifier has no layer {first}")
+    return max(candidates, key=lambda prefix: sum(f"{prefix}{name}" in linear for name in names))
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -57,12 +57,13 @@ def test_words_become_values() -> None:
         dataset={"num_labels": "all", "num_samples": "all", "labels": ["b", "a"]},
         recipe={"eval_every": "epoch", "patience": None, "learning_rate": 1, "select_on": "last"},
         lora={"targets": ["query"]},
-        compute={"slots": "auto", "cpus_per_trial": 2, "gpus_per_trial": 0.5},
+        compute={"slots": "auto", "cpus_per_trial": 2, "gpus_per_trial": 0.5, "reload_check": False},
     )
     assert (config.data.num_labels, config.data.num_samples, config.data.labels) == (None, None, ("b", "a"))
     assert config.recipe.eval_every is None
     assert type(config.recipe.learning_rate) is float
     assert config.lora.targets == ("query",)
+    assert config.compute.reload_check is False
     assert (config.compute.slots, config.request.cpus_per_trial, config.request.gpus_per_trial) == (None, 2, 0.5)
 
 
@@ -136,6 +137,7 @@ def test_document_survives_as_json(config_file: Path) -> None:
         ({"name": "-rf"}, "name", "plain name"),
         ({"name": "a\x00b"}, "name", "plain name"),
         ({"compute": {"slots": 0}}, "compute.slots", "at least 1 or auto"),
+        ({"compute": {"reload_check": "off"}}, "compute.reload_check", "true or false"),
         ({"compute": {"gpus_per_trial": -1}}, "compute.gpus_per_trial", "at least 0"),
         ({"baselines": ["tfid"]}, "baselines[0]", "did you mean tfidf?"),
         ({"keep_weights": "adapter"}, "keep_weights", "did you mean adapters?"),

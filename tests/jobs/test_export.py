@@ -11,9 +11,19 @@ import pytest
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
-from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
+from transformers import AutoConfig, AutoModelForSequenceClassification, BitsAndBytesConfig
 
-from jobs.export import ADAPTER, FACTS_FILE, HEAD_FILE, MODEL, Exporter, exported_names
+from jobs.export import (
+    ADAPTER,
+    FACTS_FILE,
+    HEAD_FILE,
+    MODEL,
+    Exporter,
+    classifier_skeleton,
+    exported_names,
+    linear_layers,
+    prefix_of,
+)
 from jobs.models.loading import Base
 from jobs.models.tiny import tiny_folder
 from jobs.spec import CellSpec, LoraSpec, ModelSpec, QuantizationSpec, RecipeSpec, Strategy
@@ -144,6 +154,28 @@ def test_a_whole_model_loads_and_predicts_the_same(
     stock = AutoModelForSequenceClassification.from_pretrained(tiny_folder(family, cache), num_labels=3).state_dict()
     changed = {name for name in moved if not torch.equal(moved[name], stock[name])}
     assert (len(changed) > 5) == (strategy is Strategy.FULL)
+
+
+def test_a_head_keeps_its_precision_beside_a_16_bit_base(cache: Path, tmp_path: Path) -> None:
+    base = tiny_base("bert", cache, precision="bf16")
+    trained = Trained(base, make_run(base, 7, recipe=RECIPE, strategy=Strategy.HEAD), cache)
+    folder = trained.write(MODEL, tmp_path / "model")
+    assert json.loads((folder / "config.json").read_text())["dtype"] == "bfloat16"
+    stored = load_file(folder / "model.safetensors")
+    assert stored["bert.encoder.layer.0.attention.self.query.weight"].dtype == torch.bfloat16
+    assert torch.equal(stored["classifier.weight"], trained.tensors["head.out.weight"])
+
+
+def test_names_of_a_text_model_inside_a_multimodal_one() -> None:
+    """Gemma 3's vision tower has layers of the same names; the text model's are the ones that carry adapters."""
+    small = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**small, "num_key_value_heads": 1, "head_dim": 16, "vocab_size": 300}
+    vision = {**small, "image_size": 32, "patch_size": 8}
+    config = AutoConfig.for_model("gemma3", text_config=text, vision_config=vision)
+    linear = linear_layers(classifier_skeleton(config, num_labels=2))
+    kinds = ("self_attn.q_proj", "self_attn.k_proj", "self_attn.o_proj", "mlp.gate_proj")
+    names = [f"layers.{layer}.{kind}" for layer in range(2) for kind in kinds]
+    assert prefix_of(names, linear) == "model.language_model."
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "llama"])
