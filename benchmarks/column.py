@@ -160,8 +160,15 @@ def cell_data(cell: CellSpec, tokenizer: object, cache: Path) -> CellData:
 
 
 def step_cells(model: str, data: str, count: int, *, quick: bool = False) -> tuple[CellSpec, ...]:
-    """Cells for measurements of single steps: label counts in turn, all of the largest size, each with its own seed."""
+    """Cells for measurements of single steps: label counts in turn, all of the largest size, each with its own seed.
+
+    They have so many epochs that no measurement reaches their end.
+    """
     column = make_column(model, data, quick=quick)
     largest = max(cell.data.num_samples or 0 for cell in column.cells)
-    kinds = [cell for cell in column.cells if cell.data.num_samples == largest]
+    kinds = [
+        replace(cell, recipe=replace(cell.recipe, epochs=1000))
+        for cell in column.cells
+        if cell.data.num_samples == largest
+    ]
     return tuple(replace(kinds[place % len(kinds)], cell_id=f"{place:016x}", seed=place) for place in range(count))

@@ -71,8 +71,6 @@ class ColumnRun:
     load_seconds: float
     test_logits: dict[str, np.ndarray]
     """cell_id -> float32 [rows, classes]."""
-    validation_logits: dict[str, np.ndarray]
-    """cell_id -> logits of the last evaluation."""
 
 
 def run_column(column: Column, mode: Mode, *, device: str, threads: int, cache: Path) -> ColumnRun:
@@ -90,12 +88,11 @@ def run_column(column: Column, mode: Mode, *, device: str, threads: int, cache: 
         loaded = time.perf_counter()
         folders = _finish(pack, workshop)
         ended = time.perf_counter()
-        parts = {cell_id: _logits(path) for cell_id, path in folders.items()}
+        logits = {cell_id: _test_logits(path) for cell_id, path in folders.items()}
     return ColumnRun(
         seconds=ended - loaded,
         load_seconds=loaded - started,
-        test_logits={cell_id: splits["test"] for cell_id, splits in parts.items()},
-        validation_logits={cell_id: splits["validation"] for cell_id, splits in parts.items()},
+        test_logits=logits,
     )
 
 
@@ -111,12 +108,10 @@ def _finish(pack: PackSpec, workshop: Workshop) -> dict[str, Path]:
     return folders
 
 
-def _logits(folder: Path) -> dict[str, np.ndarray]:
-    table = pq.read_table(folder / "predictions.parquet")
+def _test_logits(folder: Path) -> np.ndarray:
+    table = pq.read_table(folder / "predictions.parquet", filters=[("split", "=", "test")])
     columns = [name for name in table.column_names if name.startswith("logit_")]
-    logits_nC = np.stack([table[name].to_numpy() for name in columns], axis=1)
-    split = np.array(table["split"].to_pylist())
-    return {name: logits_nC[split == name] for name in ("test", "validation")}
+    return np.stack([table[name].to_numpy() for name in columns], axis=1)
 
 
 class LivePack:
