@@ -28,8 +28,8 @@ from jobs.spec import (
 from jobs.training import schedule
 from jobs.training.cell_run import CellData
 
-LABELS = (2, 4, 8, 16)
-SAMPLES = (200, 400, 600)
+LABELS: tuple[int, ...] = (2, 4, 8, 16)
+SAMPLES: tuple[int, ...] = (200, 400, 600)
 HELD_OUT_ROWS = 200
 """Rows of the validation set and of the test set: 200 // labels of each label."""
 LORA = LoraSpec(r=8, alpha=16, dropout=0.05)
@@ -128,6 +128,13 @@ def steps_of(cell: CellSpec) -> int:
     return schedule.steps_per_epoch(cell.recipe, cell.data.num_samples or 0) * cell.recipe.epochs
 
 
+def model_of(cell: CellSpec) -> ModelSpec:
+    """The cell's model; every cell of a benchmark has one."""
+    if cell.model is None:
+        raise ValueError(f"cell {cell.cell_id} has no model")
+    return cell.model
+
+
 def spread(cells: tuple[CellSpec, ...], count: int) -> tuple[CellSpec, ...]:
     """Choose cells that stand for all: spread evenly over the sizes, then the label counts."""
     ordered = sorted(cells, key=lambda cell: (steps_of(cell), cell.data.num_labels or 0))
@@ -139,9 +146,8 @@ def spread(cells: tuple[CellSpec, ...], count: int) -> tuple[CellSpec, ...]:
 
 def cell_data(cell: CellSpec, tokenizer: object, cache: Path) -> CellData:
     """A cell's rows as token ids: the same rows for every arm of a benchmark."""
-    if cell.model is None:
-        raise ValueError(f"cell {cell.cell_id} has no model, so no tokenizer")
-    key = f"{cell.model.source}:{cell.model.location}:{cell.model.revision}"  # as in jobs.models.loading: one cache
+    model = model_of(cell)
+    key = f"{model.source}:{model.location}:{model.revision}"  # as in jobs.models.loading: one cache
     prepared = prepare(cell.data, seed=cell.seed, cache=cache)
     splits = {name: getattr(prepared, name) for name in ("train", "validation", "test")}
     ids = {

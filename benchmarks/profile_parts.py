@@ -118,7 +118,7 @@ def _hooked(module: nn.Module, part: str) -> list[Any]:
 
     def enter(*_: Any) -> None:
         open_ranges.append(record_function(PREFIX + part))
-        open_ranges[-1].__enter__()
+        open_ranges[-1].__enter__()  # type: ignore[no-untyped-call]
 
     def leave(*_: Any) -> None:
         open_ranges.pop().__exit__(None, None, None)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from column import Column, cell_data, step_cells
+from column import Column, cell_data, model_of, step_cells
 from gemm_peak import gemm_gflops, gemm_peak_gflops
 from machine_facts import machine_facts
 from packed_modes import LivePack, Mode, live_pack, modes_named
@@ -50,7 +50,7 @@ def profile_step(options: argparse.Namespace, mode: Mode, device: str) -> dict[s
         plain JSON values: times, speeds, and shares by part and kind.
     """
     cells = step_cells(options.model, options.data, options.cells, quick=options.quick)
-    column = Column(model=cells[0].model, cells=cells)  # type: ignore[arg-type]
+    column = Column(model=model_of(cells[0]), cells=cells)
     pack = column.pack(
         mode.compute(device=device, slots=len(cells)), threads=options.threads, gpus=float(device == "cuda")
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from column import Column, cell_data, step_cells
+from column import Column, cell_data, model_of, step_cells
 from packed_modes import LivePack, live_pack, modes_named
 from prepared import model_folder
 from random_bases import random_cells, random_rows
@@ -59,10 +59,7 @@ def packed_rows(
     with tempfile.TemporaryDirectory(prefix="step-probe-") as folder:
         workshop = Workshop(Path(folder), cache_root())
         for count in sorted(counts):
-            model = cells[0].model
-            if model is None:
-                raise ValueError("the cells have no model")
-            column = Column(model=model, cells=cells[:count])
+            column = Column(model=model_of(cells[0]), cells=cells[:count])
             compute = mode.compute(device=device, slots=count)
             pack = column.pack(compute, threads=options.threads, gpus=float(device == "cuda"))
             try:
@@ -89,11 +86,10 @@ def _packed_row(live: LivePack, count: int, steps: int, device: str) -> dict[str
 
 def trainer_row(cell: CellSpec, data: CellData, tokenizer: Any, *, steps: int, device: str) -> dict[str, Any]:
     """One cell with the Trainer, without evaluations."""
-    if cell.model is None:
-        raise ValueError("the cell has no model")
     _forget_peak(device)
     cell = replace(cell, recipe=replace(cell.recipe, eval_every=1 << 30))
-    model = load_model(model_folder(cell.model, cache_root()), cell, num_labels=len(data.label_names), device=device)
+    location = model_folder(model_of(cell), cache_root())
+    model = load_model(location, cell, num_labels=len(data.label_names), device=device)
     clock = _StepClock(steps + WARM_UP_STEPS, device)
     with tempfile.TemporaryDirectory(prefix="step-probe-") as folder:
         trainer = make_trainer(model, cell, data, tokenizer, folder=folder, device=device)
@@ -105,7 +101,7 @@ def trainer_row(cell: CellSpec, data: CellData, tokenizer: Any, *, steps: int, d
     return _row(1, seconds[WARM_UP_STEPS - 1 :], tokens, device)
 
 
-class _StepClock(TrainerCallback):
+class _StepClock(TrainerCallback):  # type: ignore[misc]  # the library has no types
     """Notes when each step ends and stops after some."""
 
     def __init__(self, steps: int, device: str) -> None:
@@ -167,9 +163,7 @@ def _cells_and_rows(options: argparse.Namespace, count: int) -> tuple[tuple[Cell
         tokenizer = AutoTokenizer.from_pretrained(folder)
         return cells, [random_rows(cell, highest_token=highest) for cell in cells], tokenizer
     cells = step_cells(options.model, options.data, count, quick=options.quick)
-    model = cells[0].model
-    if model is None:
-        raise ValueError("the cells have no model")
+    model = model_of(cells[0])
     loader = PreTrainedTokenizerFast if model.source == "tiny" else AutoTokenizer
     tokenizer = loader.from_pretrained(model_folder(model, cache_root()), padding_side="right")
     return cells, [cell_data(cell, tokenizer, cache_root()) for cell in cells], tokenizer

@@ -100,7 +100,7 @@ def train_cell(cell: CellSpec, start: Prepared, *, device: str) -> BaselineCell:
     with tempfile.TemporaryDirectory(prefix="trainer-baseline-") as folder:
         trainer = make_trainer(model, cell, data, start.tokenizer, folder=folder, device=device)
         trainer.train()
-        test = trainer.predict(_Rows(data, "test"))  # type: ignore[arg-type]
+        test = trainer.predict(_Rows(data, "test"))
     ended = time.perf_counter()
     return BaselineCell(
         cell_id=cell.cell_id,
@@ -181,7 +181,7 @@ def our_name(name: str, prefix: str) -> str:
     return f"head.{_HEADS.get(module, module)}.{kind}"
 
 
-class OrderedTrainer(Trainer):
+class OrderedTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     """The Trainer with FineGrid's order of rows and its metrics."""
 
     def __init__(self, *, cell: CellSpec, num_train: int, **settings: Any) -> None:

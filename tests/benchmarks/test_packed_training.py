@@ -1,0 +1,114 @@
+"""The benchmark's exact command on a tiny model: the JSON it promises, and predictions equal to the Trainer's."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def benchmarks_on_path() -> Any:
+    """The scripts import each other by plain names, as Python does for scripts of one folder."""
+    sys.path.insert(0, str(BENCHMARKS))
+    yield
+    sys.path.remove(str(BENCHMARKS))
+
+
+@pytest.fixture(scope="module")
+def found(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    out = tmp_path_factory.mktemp("out") / "result.json"
+    script = str(BENCHMARKS / "packed_training.py")
+    settings = "--model tiny:bert --data builtin --quick --repeats 1 --baseline-cells 1 --agreement-cells 1 --json"
+    modes = "bf16-resident-fast,fp32-resident-exact"
+    done = subprocess.run(
+        [sys.executable, script, *settings.split(), "--modes", modes, "--out", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        env={**os.environ, "FINEGRID_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert json.loads(out.read_text()) == result
+    return result
+
+
+def test_the_promised_numbers_are_there(found: dict[str, Any]) -> None:
+    modes = found["modes"]
+    assert set(modes) == {"bf16-resident-fast", "fp32-resident-exact"}
+    assert found["speedup"] == modes["bf16-resident-fast"]["speedup"] > 0
+    assert found["speedup_exact"] is None, "bf16-resident-exact was not asked for"
+    ratio = found["baseline"]["seconds"][0] / modes["bf16-resident-fast"]["seconds"][0]
+    assert found["speedup"] == pytest.approx(ratio, rel=0.02)
+
+
+def test_what_was_measured_is_said(found: dict[str, Any]) -> None:
+    assert found["settings"]["quick"] is True
+    assert found["baseline"]["is_scaled"] is True
+    assert found["baseline"]["cells_timed"] == 1
+    assert found["settings"]["total_steps"] == 2 * (4 + 8)
+    assert {cell["validation_rows"] for cell in found["settings"]["cells"]} == {24}
+    machine = found["machine"]
+    assert {"cpu", "threads", "versions", "date", "commit", "cores"} <= set(machine)
+    assert machine["versions"]["torch"]
+
+
+def test_fp32_predicts_like_the_trainer(found: dict[str, Any]) -> None:
+    """Same rows, order, initial weights, no dropout: the two libraries must agree to rounding."""
+    same = found["agreement"]["fp32-resident-exact"]
+    assert same["predictions"] == 24
+    assert same["equal_labels"] == 1.0
+    assert same["largest_logit_difference"] < 1e-4
+
+
+def test_different_predictions_are_counted() -> None:
+    from agreement import compare
+
+    baseline = {"a": np.array([[1.0, 0.0], [0.0, 1.0]]), "b": np.array([[1.0, 0.0], [1.0, 0.0]])}
+    other = {"a": np.array([[1.0, 0.5], [0.0, 1.0]]), "b": np.array([[0.0, 1.0], [1.0, 0.0]])}
+    compared = compare(baseline, other)
+    assert compared.equal_labels == 0.75
+    assert compared.largest_logit_difference == 1.0
+    with pytest.raises(ValueError, match="no cell in common"):
+        compare(baseline, {"c": other["a"]})
+
+
+def test_the_column_is_the_one_of_the_issue() -> None:
+    from column import make_column, spread, steps_of
+
+    column = make_column("tiny:bert", "builtin")
+    assert [(c.data.num_labels, c.data.num_samples) for c in column.cells] == [
+        (k, m) for k in (2, 4, 8, 16) for m in (200, 400, 600)
+    ]
+    assert column.total_steps == 2400
+    assert {c.data.validation_per_label * (c.data.num_labels or 0) for c in column.cells} == {200, 192}
+    some = spread(column.cells, 4)
+    assert {c.data.num_labels for c in some} == {2, 4, 8, 16}
+    assert sum(map(steps_of, some)) == pytest.approx(2400 / 3, rel=0.1)
+
+
+def test_every_arm_gets_a_turn_to_begin() -> None:
+    from packed_training import _order
+
+    names = ["baseline", "x", "y"]
+    orders = [_order(names, repeat) for repeat in range(3)]
+    assert all(sorted(order) == sorted(names) for order in orders)
+    assert len({order[0] for order in orders}) > 1
+
+
+def test_unknown_modes_are_named() -> None:
+    from packed_modes import modes_named
+
+    with pytest.raises(ValueError, match="no such mode: fp8; known: bf16-resident-fast"):
+        modes_named(["fp8"])
+    assert len(modes_named(["all"])) == 8
