@@ -208,14 +208,15 @@ def test_a_run_killed_in_the_middle_keeps_what_was_done(tmp_path: Path) -> None:
 
 @pytest.mark.ray
 def test_a_signal_reaches_the_workers_of_ray_and_a_finished_grid_never_starts_it(tmp_path: Path) -> None:
-    config, results = write_config(tmp_path, scripts=("done", "hang"), seeds=(0,)), tmp_path / "results"
+    config, results = write_config(tmp_path, scripts=("die_once", "hang"), seeds=(0,)), tmp_path / "results"
     stopped = start(config, results)
     wait_for(lambda: is_running(results, num_done=1))
     stopped.send_signal(signal.SIGTERM)
-    _, errors = stopped.communicate(timeout=30)
+    output, errors = stopped.communicate(timeout=30)
     assert stopped.returncode == 143, errors
+    assert output.startswith("toy:"), "Ray must not write to standard output, least of all into --json"
     assert states(results) == ["done", "interrupted"]
-    finished = start(config, results, "--set", "axes.variant=[done]")
+    finished = start(config, results, "--set", "axes.variant=[die_once]")
     output, errors = finished.communicate(timeout=30)
     assert finished.returncode == 0, errors
     assert "ray was not imported" in errors and "1 done of 1 cells" in output

@@ -85,5 +85,17 @@ def test_an_address_where_nobody_answers_is_told_at_once(monkeypatch: pytest.Mon
     from grid.tune_runner import RayConnection
 
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(EnvironmentProblem, match="nobody answers at RAY_ADDRESS=127.0.0.1:1"):
+    with pytest.raises(EnvironmentProblem, match="nobody answers at RAY_ADDRESS=127"):
         RayConnection(Devices(cpus=1), tmp_path / "logs").check()
+
+
+def test_what_ray_prints_goes_to_its_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from grid.tune_runner.connection import RayLog
+
+    log = RayLog(tmp_path / "logs")
+    log.open()
+    print("(raylet) A worker died")
+    log.close()
+    print("a result")
+    assert capsys.readouterr().out == "a result\n"
+    assert "(raylet) A worker died" in (tmp_path / "logs" / "ray.log").read_text("utf-8")
