@@ -72,7 +72,7 @@ def measure_agreement(
         calm = without_dropout(column, Path(folder), cache)
         calm = Column(model=calm.model, cells=spread(calm.cells, cells))
         start = prepare_column(calm, cache)
-        baseline = run_baseline(calm, calm.cells, start, device=device)
+        baseline = run_baseline(calm, calm.cells, start, device=device, threads=threads)
         return {
             mode.name: asdict(_compared(baseline, run_column(calm, mode, device=device, threads=threads, cache=cache)))
             for mode in modes

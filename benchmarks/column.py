@@ -112,7 +112,7 @@ def data_spec(data: str, *, num_labels: int, num_samples: int, held_out_rows: in
     per_label = held_out_rows // num_labels
     common = DataSpec(
         source="builtin",
-        rows=20_000,
+        rows=10_000,
         num_labels=num_labels,
         num_samples=num_samples,
         test_per_label=per_label,

@@ -8,12 +8,14 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
+import torch
 from column import Column
 
 from jobs.pack_log import PackLog
@@ -40,9 +42,16 @@ class Mode:
         """Such as bf16-resident-fast."""
         return f"{self.precision}-{self.base}-{self.numerics}"
 
-    def compute(self, *, device: str, slots: int | None = None) -> ComputeSpec:
+    def compute(self, *, device: str, slots: int | None = None, reload_check: bool = False) -> ComputeSpec:
         """The compute settings of a cell in this mode."""
-        return ComputeSpec(precision=self.precision, base=self.base, numerics=self.numerics, device=device, slots=slots)
+        return ComputeSpec(
+            precision=self.precision,
+            base=self.base,
+            numerics=self.numerics,
+            device=device,
+            slots=slots,
+            reload_check=reload_check,
+        )
 
 
 ALL_MODES = tuple(Mode(precision=p, base=b, numerics=n) for p, b, n in itertools.product(PRECISIONS, BASES, NUMERICS))
@@ -73,14 +82,26 @@ class ColumnRun:
     """cell_id -> float32 [rows, classes]."""
 
 
-def run_column(column: Column, mode: Mode, *, device: str, threads: int, cache: Path) -> ColumnRun:
+def run_column(
+    column: Column, mode: Mode, *, device: str, threads: int, cache: Path, reload_check: bool = False
+) -> ColumnRun:
     """Train the whole column as one pack through `jobs.trial`, from a freshly loaded base.
 
+    Args:
+        column: the cells.
+        mode: how they are computed.
+        device: cpu | cuda.
+        threads: CPU threads of the pack.
+        cache: FineGrid's cache folder.
+        reload_check: have every exported cell reloaded in another process, which the baseline does not do.
+    Returns:
+        times and test logits of all cells.
     Raises:
         RuntimeError: a cell failed.
     """
     gc.collect()
-    pack = column.pack(mode.compute(device=device), threads=threads, gpus=1.0 if device == "cuda" else 0.0)
+    compute = mode.compute(device=device, reload_check=reload_check)
+    pack = column.pack(compute, threads=threads, gpus=1.0 if device == "cuda" else 0.0)
     with tempfile.TemporaryDirectory(prefix="packed-training-") as folder:
         workshop = Workshop(Path(folder), cache)
         started = time.perf_counter()
@@ -117,23 +138,27 @@ def _test_logits(folder: Path) -> np.ndarray:
 class LivePack:
     """A pack that stands still between steps, for measurements of single steps."""
 
-    def __init__(self, room: Room) -> None:
-        """Take over the engines of a room."""
+    def __init__(self, room: Room, pool: ThreadPoolExecutor | None) -> None:
+        """Take over the engines of a room; the pool is for engines that work side by side."""
         self.room = room
+        self._pool = pool
 
     @property
     def runs(self) -> list[CellRun]:
         """The cells in flight."""
         return self.room.live
 
-    def step(self) -> None:
+    def step(self, *, side_by_side: bool = True) -> None:
         """One training step of every cell.
 
+        Args:
+            side_by_side: let engines share the cores as a trial does; the profiler sees one thread only.
         Raises:
             RuntimeError: a cell diverged, so the time of the step means nothing.
         """
-        for engine in self.room.engines:
-            if diverged := engine.step():
+        run = self._pool.map if self._pool is not None and side_by_side else map
+        for diverged in list(run(lambda engine: engine.step(), self.room.engines)):
+            if diverged:
                 raise RuntimeError(f"cell {diverged[0].run.cell_id} diverged: {diverged[0].reason}")
 
     def tokens_trained(self) -> int:
@@ -151,11 +176,15 @@ def live_pack(pack: PackSpec, data: Sequence[CellData], workshop: Workshop) -> I
         workshop: folders and base.
     Yields:
         the pack before its first step.
+    Side effects:
+        sets the number of torch's threads, as a trial does.
     """
+    threads = pack.resources.cpus
+    torch.set_num_threads(threads)
     base = workshop.base_for(pack)
-    with PackLog(workshop.layout.pack_log(1, pack.pack_id)) as log:
+    with PackLog(workshop.layout.pack_log(1, pack.pack_id)) as log, ThreadPoolExecutor(threads) as pool:
         desk = Desk(pack, workshop, log, deque(pack.cells))
-        room = Room(desk, base)
-        for rows in data:
-            room.place(start_cell(desk.waiting.popleft(), rows, base))
-        yield LivePack(room)
+        with Room(desk, base) as room:
+            for rows in data:
+                room.place(start_cell(desk.waiting.popleft(), rows, base))
+            yield LivePack(room, pool if len(room.engines) > 1 and base.compute.device.type == "cpu" else None)

@@ -61,15 +61,16 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     modes = modes_named(options.modes.split(","))
     timed = spread(column.cells, options.baseline_cells or len(column.cells))
     runs: dict[str, list[ColumnRun]] = {name: [] for name in (BASELINE, *(mode.name for mode in modes))}
-    _warm_up(options, modes, device, cache)
+    if not options.quick:
+        _warm_up(options, modes, device, cache)
     for repeat in range(options.repeats):
         for name in _order(list(runs), repeat):
             _say(f"repeat {repeat + 1} of {options.repeats}: {name}")
             if name == BASELINE:
-                runs[name].append(run_baseline(column, timed, start, device=device))
+                runs[name].append(run_baseline(column, timed, start, device=device, threads=options.threads))
             else:
                 mode = modes_named([name])[0]
-                runs[name].append(run_column(column, mode, device=device, threads=options.threads, cache=cache))
+                runs[name].append(_packed(column, mode, options, device, cache))
             _say(f"  {runs[name][-1].seconds:.1f} s, and {runs[name][-1].load_seconds:.1f} s loading")
     compared = _agreement(column, modes, options, device, cache)
     return _summary(column, start, runs, modes, timed_cells=len(timed)) | {
@@ -79,11 +80,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def _packed(column: Column, mode: Mode, options: argparse.Namespace, device: str, cache: Path) -> ColumnRun:
+    return run_column(
+        column, mode, device=device, threads=options.threads, cache=cache, reload_check=options.reload_check
+    )
+
+
 def _warm_up(options: argparse.Namespace, modes: tuple[Mode, ...], device: str, cache: Path) -> None:
     """One small cell through every arm, so that none pays for first imports and first kernels."""
     small = make_column(options.model, options.data, quick=True)
     small = Column(model=small.model, cells=small.cells[:1])
-    run_baseline(small, small.cells, prepare_column(small, cache), device=device)
+    run_baseline(small, small.cells, prepare_column(small, cache), device=device, threads=options.threads)
     for mode in modes:
         run_column(small, mode, device=device, threads=options.threads, cache=cache)
 
@@ -163,6 +170,7 @@ def _settings(column: Column, options: argparse.Namespace, device: str) -> dict[
         "model": column.model.name,
         "data": Path(options.data).name,
         "quick": options.quick,
+        "reload_check": options.reload_check,
         "repeats": options.repeats,
         "device": device,
         "cells": cells,
@@ -219,6 +227,9 @@ def _parser() -> argparse.ArgumentParser:
         "--agreement-cells", type=int, help="cells whose predictions are compared in fp32 modes; 0: none; default: all"
     )
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--reload-check", action="store_true", help="have FineGrid reload every exported cell, within its time"
+    )
     parser.add_argument("--quick", action="store_true", help="4 small cells, to see that it works")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--out", type=Path, help="write the JSON to a file as well")

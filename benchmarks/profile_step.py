@@ -70,8 +70,9 @@ def _measure(live: LivePack, base: Base, options: argparse.Namespace, mode: Mode
     seconds = [_timed(live, base) for _ in range(options.steps)]
     tokens = (live.tokens_trained() - before) / options.steps
     with FlopCounterMode(display=False) as counter:
-        live.step()
+        live.step(side_by_side=False)
     groups, operator_calls = _profiled(live, base, options.steps)
+    torch.set_num_threads(options.threads)  # exact engines work with one thread each; the peak is the whole machine's
     dtype, device = base.compute.dtype, base.compute.device
     step_s, gflop = statistics.median(seconds), counter.get_total_flops() / 1e9
     peak = gemm_peak_gflops(dtype, device)
@@ -109,7 +110,7 @@ def _profiled(live: LivePack, base: Base, steps: int) -> tuple[list[Share], floa
         activities.append(ProfilerActivity.CUDA)
     with marked(base, live.room.engines), profile(activities=activities) as profiler:
         for _ in range(steps):
-            live.step()
+            live.step(side_by_side=False)
     events = profiler.events()
     if events is None:
         raise RuntimeError("the profiler recorded nothing")

@@ -69,7 +69,7 @@ class BaselineCell:
     test_logits: np.ndarray
 
 
-def run_baseline(column: Column, cells: Sequence[CellSpec], start: Prepared, *, device: str) -> ColumnRun:
+def run_baseline(column: Column, cells: Sequence[CellSpec], start: Prepared, *, device: str, threads: int) -> ColumnRun:
     """Train cells one after another.
 
     Args:
@@ -77,9 +77,11 @@ def run_baseline(column: Column, cells: Sequence[CellSpec], start: Prepared, *, 
         cells: those to train; when fewer than the column's, times are scaled up by their share of optimiser steps.
         start: rows, initial tensors, tokenizer.
         device: cpu | cuda.
+        threads: CPU threads.
     Returns:
         times of the whole column, logits of the cells that were trained.
     """
+    torch.set_num_threads(threads)  # another arm may have left fewer
     done = [train_cell(cell, start, device=device) for cell in cells]
     return ColumnRun(
         seconds=column.total_steps / sum(cell.steps for cell in done) * sum(cell.seconds for cell in done),
