@@ -7,25 +7,21 @@ import os
 import shutil
 import signal
 import socket
-import tempfile
 import threading
 from contextlib import redirect_stdout
 from io import TextIOBase, TextIOWrapper
 from pathlib import Path
 from types import TracebackType
 
-import psutil
 import ray
 from ray._private import services
 from ray._private.utils import read_ray_address
 
 from grid.devices import Devices, cluster_capacity, ray_devices
 from grid.tune_runner.environment import ADDRESS_VARIABLE
+from grid.tune_runner.temporary import temporary_folder
 from jobs.errors import EnvironmentProblem
 
-_PREFIX = "finegrid-ray-"
-_MAX_TEMPORARY_PATH = 30
-"""Unix sockets of a session need about 70 more characters, and 107 are allowed in all."""
 _OBJECT_STORE_BYTES = 80 * 2**20
 """Nothing large travels through Ray: packs and events are short JSON."""
 _ANSWER_TIMEOUT_S = 10.0
@@ -117,7 +113,7 @@ class RayConnection:
         if not self.is_private:
             ray.init(address=os.environ[ADDRESS_VARIABLE], **quiet)
             return
-        self._temporary = _temporary_folder()
+        self._temporary = temporary_folder()
         ray.init(
             address="local",
             num_cpus=self._local.cpus,
@@ -184,19 +180,6 @@ class _SignalsKept:
         if self._is_main:
             for number, handler in self._kept.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-def _temporary_folder() -> Path:
-    """A new short folder, after removing those of runs that were killed."""
-    root = Path(tempfile.gettempdir())
-    if len(str(root)) > _MAX_TEMPORARY_PATH:
-        root = Path("/tmp")  # noqa: S108 - mkdtemp below makes the private part
-    for folder in root.glob(f"{_PREFIX}*"):
-        pid = folder.name.removeprefix(_PREFIX).split("-")[0]
-        is_ours = not folder.is_symlink() and folder.stat().st_uid == os.getuid()
-        if is_ours and pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(folder, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
 
 
 class _LateFile(logging.FileHandler):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from grid.tune_runner.feeder import Feeder
 from grid.tune_runner.listener import Listener
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.pass_state import PassState
+from grid.tune_runner.temporary import temporary_folder
 from grid.tune_runner.trainable import PackTrainable
 from jobs.errors import EnvironmentProblem, one_line
 from jobs.spec import FailureKind, Resources
@@ -51,7 +51,7 @@ class TuneRunner:
             check_fits(queue.waiting_requests())
         self._mailbox = self._mailbox or Mailbox()
         state = PassState(queue, on_event, should_stop, self._site, self._mailbox)
-        folder = Path(tempfile.mkdtemp(prefix="finegrid-tune-"))
+        folder = temporary_folder()
         try:
             self._fit(state, folder)
         except Exception as error:

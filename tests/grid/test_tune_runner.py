@@ -99,3 +99,13 @@ def test_what_ray_prints_goes_to_its_log(tmp_path: Path, capsys: pytest.CaptureF
     print("a result")
     assert capsys.readouterr().out == "a result\n"
     assert "(raylet) A worker died" in (tmp_path / "logs" / "ray.log").read_text("utf-8")
+
+
+def test_folders_of_killed_runs_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from grid.tune_runner import temporary
+
+    monkeypatch.setattr(temporary, "_MAX_PATH", 1000)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    left, mine = tmp_path / "finegrid-ray-999999999-abc", temporary.temporary_folder()
+    left.mkdir()
+    assert temporary.temporary_folder().is_dir() and mine.is_dir() and not left.exists()
