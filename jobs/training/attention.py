@@ -15,12 +15,13 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
-from jobs.training.dropout import PackState, packed_dropout
+from jobs.training.dropout import DropoutSites, PackState
 from jobs.training.ragged import RaggedBatch, pad_rows, unpad_rows
 
 ATTENTION_NAME = "finegrid_ragged"
 STATE_ATTRIBUTE = "finegrid_state"
 SITE_ATTRIBUTE = "finegrid_site"
+GROUP_ATTRIBUTE = "finegrid_dropout_group"
 
 
 def ragged_attention(
@@ -87,9 +88,11 @@ def _drop_weights(weights_SHLL: Tensor, module: nn.Module, batch: RaggedBatch) -
     if p == 0.0 or batch.row_keys_N is None:
         return weights_SHLL
     site: int = getattr(module, SITE_ATTRIBUTE)
+    group: DropoutSites = getattr(module, GROUP_ATTRIBUTE)
     heads = torch.arange(1, weights_SHLL.shape[1] + 1, device=weights_SHLL.device) << 40
-    query_keys_SL = batch.row_keys_N[batch.attention_gather_SL]
-    return packed_dropout(weights_SHLL, query_keys_SL.unsqueeze(1) ^ heads.view(1, -1, 1), site=site, p=p)
+    keys_SHL = batch.row_keys_N[batch.attention_gather_SL].unsqueeze(1) ^ heads.view(1, -1, 1)
+    width, dtype = weights_SHLL.shape[-1], weights_SHLL.dtype
+    return weights_SHLL * group.multiplier(batch, site, keys_SHL, width, p=p, dtype=dtype)
 
 
 def attention_dropout(module: nn.Module) -> float:

@@ -8,6 +8,7 @@ when the base is prepared.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import overload
 
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 
 from jobs.training.ragged import RaggedBatch
 
+_WORDS_AHEAD = 1 << 18
+"""32-bit hashes drawn at once, about what a core's cache holds."""
 _SITE_STEP = 0x9E3779B9
 _COLUMN_STEP = 0x85EBCA6B
 _FIRST_MULTIPLIER = -0x7A143595
@@ -42,33 +45,75 @@ class PackState(threading.local):
         return self.batch
 
 
-def keep_mask(keys: Tensor, columns: int, *, site: int, keep: float | Tensor) -> Tensor:
-    """Draw a mask from keys.
+class DropoutSites:
+    """Places of a network whose masks have one shape, in the order in which a pass visits them.
+
+    Masks of several places are drawn together: small operations cost more to start than to run.
+    """
+
+    def __init__(self) -> None:
+        """Start without any place."""
+        self._sites: list[int] = []
+
+    def add(self, site: int) -> None:
+        """Append a place."""
+        self._sites.append(site)
+
+    def multiplier(
+        self, batch: RaggedBatch, site: int, keys: Tensor, columns: int, *, p: float | Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        """What activations at a place are multiplied with: 0, or 1 / (1 - p).
+
+        Args:
+            batch: the running batch; keeps what is drawn ahead.
+            site: a place of this group.
+            keys: int64, one a row; the same for all places of the group.
+            columns: width of a row.
+            p: probability to drop, or one a row; the same for all places of the group.
+            dtype: of the activations.
+        Returns:
+            shape of keys with `columns` behind.
+        """
+        ahead = batch.multipliers.setdefault((id(self), columns, dtype), {})
+        if site not in ahead:
+            first = self._sites.index(site)
+            count = max(1, _WORDS_AHEAD // max(1, keys.numel() * columns // 2))
+            sites = self._sites[first : first + count]
+            ahead.update(zip(sites, multipliers(keys, columns, sites=sites, p=p, dtype=dtype), strict=True))
+        return ahead.pop(site)
+
+
+def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | Tensor, dtype: torch.dtype) -> Tensor:
+    """Draw masks from keys, scaled so that expectations stay.
 
     Args:
         keys: int64, any shape: one key a row.
         columns: width of a row.
-        site: number of the place in the network.
-        keep: probability to keep an element, or one a row (shape of keys).
+        sites: numbers of places in the network; each has bits of its own.
+        p: probability to drop an element, or one a row (shape of keys); met to 1/65536.
+        dtype: of the result.
     Returns:
-        boolean, shape of keys with `columns` behind. The probability is met to 1/65536.
+        0 or 1 / (1 - p): first the sites, then the shape of keys, then `columns`.
     """
     words = (columns + 1) // 2  # one 32-bit hash serves two columns
-    rows = _signed32(keys ^ (keys >> 32)) ^ _signed32((site + 1) * _SITE_STEP)
+    folded = _signed32(keys ^ (keys >> 32))
+    site_keys = torch.tensor([_signed32((site + 1) * _SITE_STEP) for site in sites], dtype=torch.int32)
+    rows = folded.unsqueeze(0) ^ site_keys.to(keys.device).view(-1, *[1] * keys.dim())
     columns_W = _signed32(torch.arange(1, words + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
     z = rows.unsqueeze(-1) ^ columns_W
     z.bitwise_xor_(_shifted(z, 16)).mul_(_FIRST_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 16))
     halves = z.view(torch.int16)[..., :columns]
-    if isinstance(keep, Tensor):
+    if isinstance(p, Tensor):
+        keep = (1.0 - p).unsqueeze(-1)
         limit = (keep.double() * 2.0**16 - 2.0**15).round().clamp(max=2.0**15).to(torch.int32) - 1
-        return halves <= limit.to(torch.int16).unsqueeze(-1)
-    return halves <= min(round(keep * 2.0**16 - 2.0**15), 2**15) - 1
+        return (halves <= limit.to(torch.int16)).to(dtype).div_(keep.to(dtype))
+    return (halves <= min(round((1.0 - p) * 2.0**16 - 2.0**15), 2**15) - 1).to(dtype).div_(1.0 - p)
 
 
 def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:
-    """Drop elements of x with probability p and scale up the rest.
+    """Drop elements of x at a place that is alone in its group.
 
     Args:
         x: activations, rows x columns.
@@ -78,29 +123,28 @@ def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> 
     Returns:
         same shape and dtype as x.
     """
-    keep = 1.0 - p
-    mask = keep_mask(keys, x.shape[-1], site=site, keep=keep)
-    if isinstance(keep, Tensor):
-        return x * (mask.to(x.dtype) / keep.to(x.dtype).unsqueeze(-1))
-    return x * mask.to(x.dtype).div_(keep)
+    return x * multipliers(keys, x.shape[-1], sites=[site], p=p, dtype=x.dtype)[0]
 
 
 class PackedDropout(nn.Module):
     """Stands in for nn.Dropout inside the base."""
 
-    def __init__(self, state: PackState, *, p: float, site: int) -> None:
-        """Remember probability and site."""
+    def __init__(self, state: PackState, *, p: float, site: int, group: DropoutSites) -> None:
+        """Remember probability and site; the group gathers places with the same width and probability."""
         super().__init__()
         self._state = state
+        self._group = group
         self.p = p
         self.site = site
+        group.add(site)
 
     def forward(self, x_1NI: Tensor) -> Tensor:
         """Drop while training, pass through in evaluation."""
-        keys_N = self._state.current.row_keys_N
-        if keys_N is None or self.p == 0.0:
+        batch = self._state.current
+        if batch.row_keys_N is None or self.p == 0.0:
             return x_1NI
-        return packed_dropout(x_1NI, keys_N.unsqueeze(0), site=self.site, p=self.p)
+        width, dtype = x_1NI.shape[-1], x_1NI.dtype
+        return x_1NI * self._group.multiplier(batch, self.site, batch.row_keys_N, width, p=self.p, dtype=dtype)
 
 
 def _shifted(z: Tensor, bits: int) -> Tensor:

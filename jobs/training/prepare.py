@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 
 import torch
@@ -9,22 +10,33 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from jobs.errors import UserError
-from jobs.training.attention import SITE_ATTRIBUTE, STATE_ATTRIBUTE
-from jobs.training.dropout import PackedDropout, PackState, packed_dropout
+from jobs.training.attention import GROUP_ATTRIBUTE, SITE_ATTRIBUTE, STATE_ATTRIBUTE
+from jobs.training.dropout import DropoutSites, PackedDropout, PackState
 from jobs.training.ragged import RaggedBatch, pad_rows, unpad_rows
 
 
 class PackedLinear(nn.Module):
     """A frozen linear layer of the base plus the low-rank update of every cell in the pass."""
 
-    def __init__(self, base: nn.Module, *, name: str, state: PackState, site: int, shape: tuple[int, int]) -> None:
-        """Wrap a layer; shape is (in, out)."""
+    def __init__(
+        self,
+        base: nn.Module,
+        *,
+        name: str,
+        state: PackState,
+        site: int,
+        shape: tuple[int, int],
+        group: DropoutSites,
+    ) -> None:
+        """Wrap a layer; shape is (in, out); the group gathers layers of the same kind and width."""
         super().__init__()
         self.base = base
         self.name = name
         self.site = site
         self.in_features, self.out_features = shape
         self._state = state
+        self._group = group
+        group.add(site)
 
     def forward(self, x_1NI: Tensor) -> Tensor:
         """Base output plus scaling * B A drop(x), each cell with its own A and B."""
@@ -40,8 +52,9 @@ class PackedLinear(nn.Module):
         p_n = self._state.adapter_dropout_n
         if p_n is None or batch.row_keys_N is None:
             return x_NI
-        cell_of_token_N = batch.cell_scatter_N // _places_per_cell(batch)
-        return packed_dropout(x_NI, batch.row_keys_N, site=self.site, p=p_n[cell_of_token_N])
+        p_N = p_n[batch.cell_scatter_N // _places_per_cell(batch)]
+        width, dtype = self.in_features, x_NI.dtype
+        return x_NI * self._group.multiplier(batch, self.site, batch.row_keys_N, width, p=p_N, dtype=dtype)
 
 
 def _low_rank_update(x_NI: Tensor, a_nrI: Tensor, b_nOr: Tensor, state: PackState, batch: RaggedBatch) -> Tensor:
@@ -88,19 +101,31 @@ def prepare_base(model: nn.Module, state: PackState, *, pooler: str | None) -> d
     model.requires_grad_(False)
     model.eval()
     shapes = {}
+    groups: dict[tuple[object, ...], DropoutSites] = defaultdict(DropoutSites)
     for site, (name, module) in enumerate(list(model.named_modules())):
         shape = linear_shape(module)
         if name == pooler:
             continue
         if shape is not None:
-            _replace(model, name, PackedLinear(module, name=name, state=state, site=site, shape=shape))
+            # Layers that carry adapters are chosen by name, so a group is one layer kind through the depth.
+            group = groups["linear", shape[0], name.rpartition(".")[2]]
+            _replace(model, name, PackedLinear(module, name=name, state=state, site=site, shape=shape, group=group))
             shapes[name] = shape
-        elif type(module) is nn.Dropout:
-            _replace(model, name, PackedDropout(state, p=module.p, site=site))
+        elif type(module) is nn.Dropout and not _is_attention_dropout(model, name):
+            group = groups["dropout", module.p]
+            _replace(model, name, PackedDropout(state, p=module.p, site=site, group=group))
         elif hasattr(module, "is_causal"):
             setattr(module, STATE_ATTRIBUTE, state)
             setattr(module, SITE_ATTRIBUTE, site)
+            setattr(module, GROUP_ATTRIBUTE, groups[("attention",)])
+            groups[("attention",)].add(site)
     return shapes
+
+
+def _is_attention_dropout(model: nn.Module, name: str) -> bool:
+    """True for the dropout of attention weights: our attention draws that mask itself."""
+    parent, _, child = name.rpartition(".")
+    return child in ("dropout", "attn_dropout") and hasattr(model.get_submodule(parent), "is_causal")
 
 
 def match_targets(names: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:

@@ -41,6 +41,8 @@ class RaggedBatch:
     text_keys_S: Tensor | None = None
     features_SH: Tensor | None = None
     """Pooled vectors known beforehand (strategy head); None: the base has to run."""
+    multipliers: dict[tuple[int, int, torch.dtype], dict[int, Tensor]] = field(default_factory=dict)
+    """Dropout masks drawn ahead, by (group of places, columns, dtype) and place."""
     biases: dict[tuple[bool, int | None, torch.dtype], Tensor] = field(default_factory=dict)
     """Attention biases made so far, by (causal, window, dtype)."""
 

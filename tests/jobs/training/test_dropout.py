@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from jobs.training.dropout import keep_mask, packed_dropout
+from jobs.training.dropout import multipliers, packed_dropout
 from jobs.training.ragged import step_key
+
+
+def keep_mask(row_keys: torch.Tensor, columns: int, *, site: int, keep: float) -> torch.Tensor:
+    return multipliers(row_keys, columns, sites=[site], p=1 - keep, dtype=torch.float32)[0] != 0
 
 
 def keys(count: int, seed: int = 0) -> torch.Tensor:
@@ -49,3 +53,12 @@ def test_kept_values_are_scaled_up_and_gradients_follow_the_mask() -> None:
     assert sorted(out.detach().unique().tolist()) == pytest.approx([0.0, 1 / 0.75])
     out.sum().backward()
     assert torch.equal(x.grad, out.detach())
+
+
+def test_places_drawn_together_equal_places_drawn_alone() -> None:
+    row_keys = keys(30).view(5, 6)
+    together = multipliers(row_keys, 17, sites=[3, 9, 4], p=0.3, dtype=torch.float32)
+    for place, site in enumerate([3, 9, 4]):
+        alone = multipliers(row_keys, 17, sites=[site], p=0.3, dtype=torch.float32)[0]
+        assert torch.equal(together[place], alone)
+    assert not torch.equal(together[0], together[1])
