@@ -57,10 +57,10 @@ faults: venv  ## the fault tier: kills, full disks, hangs
 	@if compgen -G 'tests/faults/test_*.py' >/dev/null; then $(BIN)/python -m pytest -m faults tests/faults; \
 	else echo "There are no fault tests yet (tests/faults/test_*.py)."; fi
 
-bench: venv  ## measure: runs every benchmarks/bench_*.py
-	@if compgen -G 'benchmarks/bench_*.py' >/dev/null; then \
-	  for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done; \
-	else echo "There are no benchmarks yet (benchmarks/bench_*.py)."; fi
+bench: venv  ## measure packed training on your model and data: make bench MODEL=DIR DATA=DIR (see benchmarks/README.md)
+	@if [ -z "$(MODEL)" ] || [ -z "$(DATA)" ]; then \
+	  echo "usage: make bench MODEL=DIR DATA=DIR    (a model folder; a folder with GoEmotions' train.tsv, dev.tsv, test.tsv)"; exit 2; fi
+	$(BIN)/python benchmarks/packed_training.py --model "$(MODEL)" --data "$(DATA)" --json
 
 tree: venv  ## rewrite the file list of README.md from the tracked files
 	@$(BIN)/python -m tests.readme_tree

@@ -88,6 +88,7 @@ class Room:
     def __exit__(self, *_: object) -> None:
         """Leave the base as it was found, for the next pack: no threads, no cell's weights in it."""
         self._pool.shutdown()
+        torch.set_num_threads(self.desk.pack.resources.cpus)
         self.reloading.close()
         for engine in self.engines:
             for run in list(engine.live):
