@@ -6,7 +6,9 @@ silences the view and the run goes on.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -129,8 +131,12 @@ class _PatientConsole(Console):
     """A console whose closed pipe is no reason to end the process."""
 
     def on_broken_pipe(self) -> None:
-        """Say nothing more; rich would exit."""
+        """Say nothing more; rich would exit, and what is left in the buffer would fail once more at the end."""
         self.quiet = True
+        with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor has nothing to flush at exit
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.file.fileno())
+            os.close(nowhere)
 
 
 def _patient(console: Console) -> _PatientConsole:

@@ -5,7 +5,10 @@ Not checked here, because only AWS can: that the machines start.
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +29,24 @@ def cluster() -> dict[str, Any]:
     return value
 
 
+def ask_ray(cluster: dict[str, Any]) -> str:
+    """What Ray's loader says, in a process of its own: the first import fixes Ray's settings for a whole process."""
+    code = (
+        "import json, sys\n"
+        "from ray.autoscaler._private import util\n"
+        "util.validate_config(util.prepare_config(json.load(sys.stdin)))\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, input=json.dumps(cluster), capture_output=True, text=True, timeout=60, check=False)
+    return done.stderr if done.returncode else "accepted"
+
+
 def test_ray_accepts_it(cluster: dict[str, Any]) -> None:
-    util = pytest.importorskip("ray.autoscaler._private.util")
-    util.validate_config(util.prepare_config(cluster))
+    assert ask_ray(cluster) == "accepted"
 
 
 def test_ray_refuses_a_typo(cluster: dict[str, Any]) -> None:
-    util = pytest.importorskip("ray.autoscaler._private.util")
-    with pytest.raises(Exception, match="idle_timeout_mins"):
-        util.validate_config(util.prepare_config({**cluster, "idle_timeout_mins": 3}))
+    assert "idle_timeout_mins" in ask_ray({**cluster, "idle_timeout_mins": 3})
 
 
 def test_head_is_on_demand_and_trains_nothing(cluster: dict[str, Any]) -> None:
