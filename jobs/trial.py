@@ -36,7 +36,8 @@ class Workshop:
         self.layout = Layout(results)
         self.cache = cache
         self._base: Base | None = None
-        self._clean_bytes: int | None = None
+        self._base_bytes = 0
+        """What the base alone takes on a CUDA device, measured when it was loaded."""
 
     def base_for(self, pack: PackSpec) -> Base:
         """The pack's base: the warm one when it is the same, else freshly loaded.
@@ -62,19 +63,21 @@ class Workshop:
                 cache=self.cache,
                 trainable=cell.strategy is Strategy.FULL,
             )
+            self._base_bytes = self._held_bytes()
         return self._base
 
     def is_clean(self) -> bool:
         """True when a pack left no memory behind on the device: the next one may use this process."""
+        return self._held_bytes() <= 1.1 * self._base_bytes
+
+    def _held_bytes(self) -> int:
+        """What this process holds on its CUDA device; 0 without one."""
         if self._base is None or self._base.compute.device.type != "cuda":
-            return True
+            return 0
         import torch
 
         torch.cuda.empty_cache()
-        held = torch.cuda.memory_allocated(self._base.compute.device)
-        if self._clean_bytes is None:
-            self._clean_bytes = held
-        return bool(held <= 1.1 * self._clean_bytes)
+        return int(torch.cuda.memory_allocated(self._base.compute.device))
 
 
 @dataclass

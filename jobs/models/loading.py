@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,8 @@ def load_base(
     config = getattr(config, "text_config", None) or config
     family = family_of(config.model_type)
     compute = resolve_compute(compute_spec, parameters=_count_parameters(config), gpus=gpus)
+    if quantization is None:
+        compute = replace(compute, base_mode="resident")
     model = _read(lambda: _load_model(location, revision, family, compute, quantization, trainable), spec)
     parameters = _true_parameters(model)
     if quantization is not None:
@@ -105,10 +107,7 @@ def load_base(
             _make_resident(model, compute)
     model.to(compute.device)
     model.config.use_cache = False
-    # A tiny member's own tokenizer is not the one that AutoTokenizer would pick for its model type.
-    loader = PreTrainedTokenizerFast if spec.source == "tiny" else AutoTokenizer
-    tokenizer = _read(lambda: loader.from_pretrained(location, revision=revision, padding_side="right"), spec)
-    _check_vocabulary(tokenizer, config, spec)
+    tokenizer = _load_tokenizer(spec, location, revision, config)
     state = PackState()
     shapes = prepare_base(model, state, pooler=family.pooler)
     offset = int(config.pad_token_id) + 1 if family.positions_follow_padding else 0
@@ -238,12 +237,16 @@ def _make_resident(model: nn.Module, compute: Compute) -> None:
         setattr(model.get_submodule(parent), child, plain)
 
 
-def _check_vocabulary(tokenizer: Any, config: Any, spec: ModelSpec) -> None:
+def _load_tokenizer(spec: ModelSpec, location: str, revision: str | None, config: Any) -> Any:
+    # A tiny member's own tokenizer is not the one that AutoTokenizer would pick for its model type.
+    loader = PreTrainedTokenizerFast if spec.source == "tiny" else AutoTokenizer
+    tokenizer = _read(lambda: loader.from_pretrained(location, revision=revision, padding_side="right"), spec)
     if len(tokenizer) > config.vocab_size:
         raise UserError(
             f"model {spec.name}: its tokenizer knows {len(tokenizer)} tokens, its embedding only "
             f"{config.vocab_size}; the folder mixes files of two models"
         )
+    return tokenizer
 
 
 def quiet_libraries() -> None:

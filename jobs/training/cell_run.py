@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -82,7 +81,6 @@ class CellRun:
     skipped_steps: int = 0
     """Steps without an update because fp16 overflowed."""
     last_finite_loss: float | None = None
-    started: float = field(default_factory=time.monotonic)
     _batches: Iterator[list[np.ndarray]] | None = None
     _micro: list[np.ndarray] = field(default_factory=list)
     _micro_done: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 AUTOMATIC_SLOTS = 24
 """Cells in flight when the declaration leaves it open and memory allows it."""
+HEARTBEAT_S = 1.0
 ROUND_S = 2.0
 """How long engines work side by side before the driver hears of them."""
 RELOAD_WAIT_S = 1.0
@@ -45,7 +46,7 @@ def run_cells(desk: Desk) -> Events:
         FineGridError: the base cannot be loaded.
     """
     torch.set_num_threads(desk.pack.resources.cpus)
-    base = desk.workshop.base_for(desk.pack)
+    base = yield from _load_base(desk)
     with Room(desk, base) as room:
         while True:
             yield from _admit(room)
@@ -56,6 +57,16 @@ def run_cells(desk: Desk) -> Events:
                 yield from _report(room, progress)
             desk.heed((yield room.heartbeat()))
         desk.waiting.extendleft(run.packed for run in reversed(room.live))
+
+
+def _load_base(desk: Desk) -> Generator[Event, Command | None, Base]:
+    """Load the base beside the conversation with the driver, which hears of the pack all the while."""
+    with ThreadPoolExecutor(1, thread_name_prefix="base") as pool:
+        loading = pool.submit(desk.workshop.base_for, desk.pack)
+        while wait([loading], timeout=HEARTBEAT_S).not_done:
+            beat = desk.event(EventKind.HEARTBEAT, live=0, waiting=len(desk.waiting), step=0, total_steps=0)
+            desk.heed((yield beat))
+    return loading.result()
 
 
 class Room:

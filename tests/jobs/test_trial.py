@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,22 @@ def test_waiting_cells_take_the_free_slot(workshop: Workshop) -> None:
     live = [int(str(e.data["live"])) for e in events if e.kind is EventKind.HEARTBEAT]
     assert max(live) == 2
     assert sum(e.kind is EventKind.CELL_FINISHED for e in events) == 4
+
+
+def test_a_base_that_loads_slowly_is_no_silence(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Heartbeats while the base loads, and a stop that comes then is obeyed before any training."""
+    load = workshop.base_for
+
+    def slowly(spec: PackSpec) -> object:
+        time.sleep(0.3)
+        return load(spec)
+
+    monkeypatch.setattr(workshop, "base_for", slowly)
+    monkeypatch.setattr("jobs.training.pack.HEARTBEAT_S", 0.05)
+    stop = Command(kind=CommandKind.STOP)
+    events = run(pack(cell(1)), workshop, lambda e: stop if e.kind is EventKind.HEARTBEAT else None)
+    assert sum(e.kind is EventKind.HEARTBEAT for e in events) >= 3
+    assert kinds(events, cell(1).cell.cell_id) == [EventKind.CELL_INTERRUPTED]
 
 
 @pytest.mark.parametrize("mode", ["quantized", "resident"])

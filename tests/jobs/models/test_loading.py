@@ -74,3 +74,8 @@ def test_tokenizer_of_another_model_is_found(tmp_path: Path, cache: Path) -> Non
     (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
     with pytest.raises(UserError, match="mixes files of two models"):
         load_folder(tmp_path, cache)
+
+
+def test_a_base_that_was_never_quantised_is_resident_whatever_was_asked(cache: Path) -> None:
+    assert tiny_base("bert", cache, quantization=None, mode="quantized").compute.base_mode == "resident"
+    assert tiny_base("bert", cache, quantization=QuantizationSpec(), mode="quantized").compute.base_mode == "quantized"
