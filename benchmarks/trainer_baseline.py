@@ -119,7 +119,7 @@ def make_trainer(
     """The Trainer of one cell, before its first step."""
     return OrderedTrainer(
         cell=cell,
-        num_train=data.num_train,
+        train_lengths=data.train_lengths,
         model=model,
         args=_arguments(cell, data, folder, device),
         train_dataset=_Rows(data, "train"),
@@ -186,15 +186,15 @@ def our_name(name: str, prefix: str) -> str:
 class OrderedTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     """The Trainer with FineGrid's order of rows and its metrics."""
 
-    def __init__(self, *, cell: CellSpec, num_train: int, **settings: Any) -> None:
+    def __init__(self, *, cell: CellSpec, train_lengths: np.ndarray, **settings: Any) -> None:
         """Keep what decides the order; leave standard output to the benchmark."""
         super().__init__(compute_metrics=self._metrics, **settings)
         self.remove_callback(PrinterCallback)
         self._cell = cell
-        self._num_train = num_train
+        self._train_lengths = train_lengths
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        return _EpochOrder(self._cell.seed, self._num_train)
+        return _EpochOrder(self._cell, self._train_lengths)
 
     def _metrics(self, found: EvalPrediction) -> dict[str, float]:
         logits_nC = np.asarray(found.predictions, np.float32)
@@ -205,18 +205,24 @@ class OrderedTrainer(Trainer):  # type: ignore[misc]  # the library has no types
 class _EpochOrder(Sampler[int]):
     """FineGrid's order of rows, epoch after epoch."""
 
-    def __init__(self, seed: int, num_train: int) -> None:
-        self._seed = seed
-        self._num_train = num_train
+    def __init__(self, cell: CellSpec, lengths: np.ndarray) -> None:
+        self._cell = cell
+        self._lengths = lengths
         self._epoch = 0
 
     def __iter__(self) -> Iterator[int]:
-        order = schedule.epoch_order(self._seed, self._epoch, self._num_train)
+        order = schedule.epoch_order(
+            self._cell.recipe,
+            seed=self._cell.seed,
+            epoch=self._epoch,
+            num_train=len(self._lengths),
+            lengths=self._lengths,
+        )
         self._epoch += 1
         return iter(order.tolist())
 
     def __len__(self) -> int:
-        return self._num_train
+        return len(self._lengths)
 
 
 class _Rows(Dataset[dict[str, Any]]):

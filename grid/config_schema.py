@@ -82,6 +82,7 @@ class RecipeSection(_Section):
     patience: Count | None = None
     select_on: Literal["last", *SELECTION_METRICS] = "accuracy"  # type: ignore[valid-type]
     max_length: Annotated[int, Field(ge=4, le=131_072)] = _RECIPE.max_length
+    length_bucketing: Annotated[int, Field(ge=2, le=65_536)] | None = _RECIPE.length_bucketing
 
 
 class LoraSection(_Section):

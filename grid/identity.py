@@ -63,6 +63,7 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
         "patience": None,
         "select_on": "accuracy",
         "max_length": 128,
+        "length_bucketing": None,
     },
     "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": None},
     "quantization": {"type": "nf4", "double": True},

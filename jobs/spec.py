@@ -167,6 +167,9 @@ class RecipeSpec:
     """Validation metric that picks the best state, or `last`."""
     max_length: int = 128
     """Tokens; longer texts are cut at the right and counted."""
+    length_bucketing: int | None = None
+    """Optimiser steps whose rows are sorted by length together, so that a step's texts are of similar length;
+    None: rows in shuffled order."""
 
 
 @dataclass(frozen=True, kw_only=True)

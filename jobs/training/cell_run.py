@@ -36,6 +36,11 @@ class CellData:
         """Training rows."""
         return len(self.tokens["train"])
 
+    @property
+    def train_lengths(self) -> np.ndarray:
+        """Tokens of every training row."""
+        return np.array([len(text) for text in self.tokens["train"]], np.int64)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
@@ -113,7 +118,11 @@ class CellRun:
         """
         if self._batches is None:
             self._batches = schedule.effective_batches(
-                self.recipe, seed=self.packed.cell.seed, num_train=self.data.num_train
+                self.recipe,
+                seed=self.packed.cell.seed,
+                num_train=self.data.num_train,
+                lengths=self.data.train_lengths,
+                first_step=self.step,
             )
         if self._micro_done == len(self._micro):
             self._micro, self._micro_done = next(self._batches), 0

@@ -46,23 +46,61 @@ def learning_rate(recipe: RecipeSpec, *, step: int, total_steps: int) -> float:
     return recipe.learning_rate
 
 
-def epoch_order(seed: int, epoch: int, num_train: int) -> np.ndarray:
-    """Order of the training rows in one epoch: a function of seed and epoch alone, so nothing needs saving."""
-    return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(num_train)
+def epoch_order(
+    recipe: RecipeSpec, *, seed: int, epoch: int, num_train: int, lengths: np.ndarray | None = None
+) -> np.ndarray:
+    """Order of the training rows in one epoch: a function of what is given here alone, so nothing needs saving.
+
+    With `recipe.length_bucketing` the shuffled rows of every so many optimiser steps are sorted by length and dealt
+    out again, step by step, in shuffled order: a step's rows are then of similar length. A short last step keeps its
+    rows and its place, so that no row is more often in it than others. Which rows make a step depends on
+    batch_size x gradient_accumulation only, not on how a step is split.
+
+    Args:
+        recipe: batch size, accumulation, length bucketing.
+        seed: the cell's seed.
+        epoch: 0 for the first one.
+        num_train: training rows.
+        lengths: tokens of every training row; needed for length bucketing, else not looked at.
+    Returns:
+        every row index once.
+    Raises:
+        ValueError: length bucketing without lengths.
+    """
+    generator = np.random.Generator(np.random.Philox(key=[seed, epoch]))
+    order = generator.permutation(num_train)
+    if recipe.length_bucketing is None:
+        return order
+    if lengths is None or len(lengths) != num_train:
+        raise ValueError(f"recipe.length_bucketing needs the lengths of all {num_train} training rows")
+    rows_per_step = recipe.batch_size * recipe.gradient_accumulation
+    full = num_train - num_train % rows_per_step
+    dealt = []
+    for first in range(0, full, rows_per_step * recipe.length_bucketing):
+        window = order[first : min(first + rows_per_step * recipe.length_bucketing, full)]
+        steps = window[np.argsort(lengths[window], kind="stable")].reshape(-1, rows_per_step)
+        dealt.append(generator.permutation(steps).ravel())
+    return np.concatenate([*dealt, order[full:]])
 
 
-def effective_batches(recipe: RecipeSpec, *, seed: int, num_train: int) -> Iterator[list[np.ndarray]]:
+def effective_batches(
+    recipe: RecipeSpec, *, seed: int, num_train: int, lengths: np.ndarray | None = None, first_step: int = 0
+) -> Iterator[list[np.ndarray]]:
     """Row indices of every optimiser step, split into its micro-batches, epoch after epoch.
 
     Args:
-        recipe: epochs, batch size and accumulation.
+        recipe: epochs, batch size, accumulation and length bucketing.
         seed: the cell's seed.
         num_train: training rows.
+        lengths: tokens of every training row; needed for length bucketing.
+        first_step: optimiser steps made already; they are left out.
     Yields:
         for each step its micro-batches, each an array of row indices.
     """
-    for epoch in range(recipe.epochs):
-        order = epoch_order(seed, epoch, num_train)
+    per_epoch = steps_per_epoch(recipe, num_train)
+    for epoch in range(first_step // max(1, per_epoch), recipe.epochs):
+        order = epoch_order(recipe, seed=seed, epoch=epoch, num_train=num_train, lengths=lengths)
         micro = [order[i : i + recipe.batch_size] for i in range(0, num_train, recipe.batch_size)]
-        for first in range(0, len(micro), recipe.gradient_accumulation):
+        made = max(0, first_step - epoch * per_epoch) * recipe.gradient_accumulation
+        for first in range(made, len(micro), recipe.gradient_accumulation):
             yield micro[first : first + recipe.gradient_accumulation]

@@ -55,13 +55,20 @@ def test_words_become_values() -> None:
     config = config_of(
         axes={"num_labels": ...},
         dataset={"num_labels": "all", "num_samples": "all", "labels": ["b", "a"]},
-        recipe={"eval_every": "epoch", "patience": None, "learning_rate": 1, "select_on": "last"},
+        recipe={
+            "eval_every": "epoch",
+            "patience": None,
+            "learning_rate": 1,
+            "select_on": "last",
+            "length_bucketing": 8,
+        },
         lora={"targets": ["query"]},
         compute={"slots": "auto", "cpus_per_trial": 2, "gpus_per_trial": 0.5, "reload_check": False},
     )
     assert (config.data.num_labels, config.data.num_samples, config.data.labels) == (None, None, ("b", "a"))
     assert config.recipe.eval_every is None
     assert type(config.recipe.learning_rate) is float
+    assert config.recipe.length_bucketing == 8
     assert config.lora.targets == ("query",)
     assert config.compute.reload_check is False
     assert (config.compute.slots, config.request.cpus_per_trial, config.request.gpus_per_trial) == (None, 2, 0.5)
@@ -125,6 +132,11 @@ def test_document_survives_as_json(config_file: Path) -> None:
         ({"recipe": {"patience": -1}}, "recipe.patience", "at least 1"),
         ({"recipe": {"select_on": "acuracy"}}, "recipe.select_on", "did you mean accuracy?"),
         ({"recipe": {"eval_every": "epohc"}}, "recipe.eval_every", "did you mean epoch?"),
+        ({"recipe": {"length_bucketing": 1}}, "recipe.length_bucketing", "at least 2"),
+        ({"recipe": {"length_bucketing": 65_537}}, "recipe.length_bucketing", "at most 65536"),
+        ({"recipe": {"length_bucketing": True}}, "recipe.length_bucketing", "whole number"),
+        ({"recipe": {"lenght_bucketing": 8}}, "recipe.lenght_bucketing", "did you mean length_bucketing?"),
+        ({"axes": {"length_bucketing": [None, 1]}}, "axes.length_bucketing[1]", "at least 2"),
         ({"lora": {"dropout": 1.0}}, "lora.dropout", "below 1"),
         ({"quantization": {"type": "nf8"}}, "quantization.type", "nf4 or fp4"),
         ({"quantization": {"double": 1}}, "quantization.double", "true or false"),

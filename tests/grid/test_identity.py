@@ -72,6 +72,7 @@ def test_golden_ids(entry: dict[str, Any]) -> None:
         changed("recipe", learning_rate=2e-4),
         changed("recipe", eval_every=50),
         changed("recipe", select_on="last"),
+        changed("recipe", length_bucketing=50),
         changed("lora", r=16),
         changed("lora", targets=("query",)),
         changed("quantization", double=False),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from transformers import get_scheduler
 
 from jobs.spec import RecipeSpec
@@ -37,6 +42,95 @@ def test_every_row_once_an_epoch(rows: int, batch: int, accumulate: int) -> None
 
 
 def test_order_is_a_function_of_seed_and_epoch() -> None:
-    assert np.array_equal(schedule.epoch_order(1, 2, 50), schedule.epoch_order(1, 2, 50))
-    assert not np.array_equal(schedule.epoch_order(1, 2, 50), schedule.epoch_order(1, 3, 50))
-    assert not np.array_equal(schedule.epoch_order(1, 2, 50), schedule.epoch_order(2, 2, 50))
+    def order(seed: int, epoch: int) -> list[int]:
+        return schedule.epoch_order(RecipeSpec(), seed=seed, epoch=epoch, num_train=50).tolist()
+
+    assert order(1, 2) == order(1, 2)
+    assert order(1, 2) != order(1, 3)
+    assert order(1, 2) != order(2, 2)
+
+
+def test_orders_of_old_cells_stay() -> None:
+    """Written when length bucketing came: a cell without it must train on the rows it always had."""
+    order = schedule.epoch_order(RecipeSpec(), seed=7, epoch=1, num_train=10)
+    assert order.tolist() == [1, 9, 2, 8, 5, 0, 4, 3, 7, 6]
+    assert np.array_equal(order, np.random.Generator(np.random.Philox(key=[7, 1])).permutation(10))
+
+
+def test_length_bucketing_in_small() -> None:
+    """Two windows of two steps of two rows, and a short last step that stays as it is."""
+    recipe = RecipeSpec(batch_size=2, length_bucketing=2)
+    lengths = np.array([5, 1, 4, 2, 9, 8, 3, 7, 6])
+    plain = schedule.epoch_order(RecipeSpec(), seed=0, epoch=0, num_train=9)
+    order = schedule.epoch_order(recipe, seed=0, epoch=0, num_train=9, lengths=lengths)
+    assert order[8] == plain[8]
+    for first in (0, 4):
+        window = sorted(plain[first : first + 4], key=lambda row: lengths[row])
+        steps = {tuple(order[first : first + 2]), tuple(order[first + 2 : first + 4])}
+        assert steps == {tuple(window[:2]), tuple(window[2:])}
+
+
+def test_short_texts_do_not_always_come_first() -> None:
+    recipe = RecipeSpec(batch_size=1, length_bucketing=2)
+    lengths = np.arange(200)
+    order = schedule.epoch_order(recipe, seed=3, epoch=0, num_train=200, lengths=lengths)
+    rising = np.diff(order.reshape(-1, 2)).ravel() > 0
+    assert 25 < rising.sum() < 75
+
+
+def test_equal_lengths_keep_their_shuffled_order() -> None:
+    recipe = RecipeSpec(batch_size=4, length_bucketing=3)
+    plain = schedule.epoch_order(RecipeSpec(), seed=1, epoch=0, num_train=12).reshape(3, 4)
+    order = schedule.epoch_order(recipe, seed=1, epoch=0, num_train=12, lengths=np.full(12, 8)).reshape(3, 4)
+    assert sorted(order.tolist()) == sorted(plain.tolist())
+
+
+def test_length_bucketing_saves_padding() -> None:
+    lengths = np.random.default_rng(0).integers(4, 60, 400)
+
+    def padding(bucketing: int | None) -> int:
+        recipe = RecipeSpec(epochs=2, batch_size=8, length_bucketing=bucketing)
+        steps = schedule.effective_batches(recipe, seed=5, num_train=400, lengths=lengths)
+        return sum(int((lengths[rows].max() - lengths[rows]).sum()) for step in steps for rows in step)
+
+    assert padding(25) < 0.2 * padding(None)
+    assert padding(25) < padding(2) < padding(None)
+
+
+def test_length_bucketing_without_lengths_is_refused() -> None:
+    with pytest.raises(ValueError, match="length_bucketing needs the lengths of all 9"):
+        schedule.epoch_order(RecipeSpec(length_bucketing=2), seed=0, epoch=0, num_train=9)
+
+
+recipes = st.builds(
+    RecipeSpec,
+    epochs=st.integers(1, 3),
+    batch_size=st.integers(1, 6),
+    gradient_accumulation=st.integers(1, 4),
+    length_bucketing=st.none() | st.integers(2, 5),
+)
+
+
+@settings(deadline=None)
+@given(recipes, st.integers(0, 2**32 - 1), st.lists(st.integers(1, 40), min_size=1, max_size=60), st.data())
+def test_batches_of_any_recipe(recipe: RecipeSpec, seed: int, texts: list[int], data: st.DataObject) -> None:
+    """Every row once an epoch, sizes as without bucketing, the same from any step on, however a step is split."""
+    lengths = np.array(texts)
+
+    def steps(of: RecipeSpec, first_step: int = 0) -> list[list[list[int]]]:
+        found = schedule.effective_batches(of, seed=seed, num_train=len(texts), lengths=lengths, first_step=first_step)
+        return [[rows.tolist() for rows in step] for step in found]
+
+    every = steps(recipe)
+    per_epoch = schedule.steps_per_epoch(recipe, len(texts))
+    assert len(every) == per_epoch * recipe.epochs
+    for epoch in range(recipe.epochs):
+        seen = [row for step in every[epoch * per_epoch : (epoch + 1) * per_epoch] for rows in step for row in rows]
+        assert sorted(seen) == list(range(len(texts)))
+    plain = steps(replace(recipe, length_bucketing=None))
+    assert [[len(rows) for rows in step] for step in every] == [[len(rows) for rows in step] for step in plain]
+    first = data.draw(st.integers(0, len(every)))
+    assert steps(recipe, first) == every[first:]
+    product = recipe.batch_size * recipe.gradient_accumulation
+    single = replace(recipe, batch_size=1, gradient_accumulation=product)
+    assert [list(chain(*step)) for step in steps(single)] == [list(chain(*step)) for step in every]
