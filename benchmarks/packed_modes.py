@@ -51,6 +51,7 @@ class Mode:
             device=device,
             slots=slots,
             reload_check=reload_check,
+            cost_probe=False,
         )
 
 

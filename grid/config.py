@@ -304,6 +304,7 @@ def _compute(section: ComputeSection) -> ComputeSpec:
         device=section.device,
         slots=None if section.slots == "auto" else section.slots,
         reload_check=section.reload_check,
+        cost_probe=section.cost_probe,
     )
 
 

@@ -110,6 +110,7 @@ class ComputeSection(_Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     slots: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     reload_check: bool = _COMPUTE.reload_check
+    cost_probe: bool = _COMPUTE.cost_probe
     cpus_per_trial: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     gpus_per_trial: Annotated[float, Field(ge=0, le=16)] | Literal["auto"] = "auto"
 

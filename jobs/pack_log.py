@@ -78,7 +78,8 @@ class _Forward(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._log.write("log", record.getMessage(), level=record.levelname.lower(), logger=record.name)
+        error = record.exc_info[1] if record.exc_info else None
+        self._log.write("log", record.getMessage(), level=record.levelname.lower(), error=error, logger=record.name)
 
 
 @contextmanager

@@ -209,6 +209,8 @@ class ComputeSpec:
     """Cells in flight in one pack; None: auto."""
     reload_check: bool = True
     """Load every exported cell in a fresh process and compare its predictions before it is published."""
+    cost_probe: bool = True
+    """Measure some steps of a cell alone before its pack starts, once for all cells that cost the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -353,8 +355,10 @@ class CellResult:
     hashes: Mapping[str, str]
     """Subset hashes (train, validation, test), weights hash."""
     costs: Mapping[str, float]
-    """train_seconds, train_samples_per_second, eval_samples_per_second, peak_memory_bytes,
-    total_flops; shares inside a pack, see provenance["costs"]."""
+    """train_seconds, train_samples_per_second, eval_samples_per_second, peak_memory_bytes, total_flops: shares
+    inside a pack, see provenance["costs"]. solo_step_seconds, solo_train_samples_per_second,
+    solo_inference_samples_per_second, solo_peak_memory_bytes and, for strategy head, solo_feature_seconds_per_text:
+    measured alone, see provenance["solo_probe"]."""
     provenance: Mapping[str, Any]
     """Device, dtype, base_mode, numerics, threads, library versions, host, pack size."""
     epochs: float = 0.0

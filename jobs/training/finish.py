@@ -21,6 +21,7 @@ from jobs.spec import CellResult, Strategy
 from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
 from jobs.training.reloading import Reloaded
+from jobs.training.solo_costs import OFF, Solo
 
 
 def publish_cell(
@@ -32,6 +33,7 @@ def publish_cell(
     *,
     folders: Mapping[str, Path],
     reloaded: Reloaded,
+    solo: Solo = OFF,
 ) -> tuple[Path, float | None]:
     """Write a finished cell's folder.
 
@@ -43,10 +45,11 @@ def publish_cell(
         layout: the results folder.
         folders: its exported weights, by their names in the result folder; moved there.
         reloaded: what came of loading them again.
+        solo: what the cell costs alone.
     Returns:
         the folder, and the test accuracy where defined.
     """
-    result = cell_result(run, test_logits_nC, tensors, base, reloaded)
+    result = cell_result(run, test_logits_nC, tensors, base, reloaded, solo)
     data = run.data
     parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
@@ -70,7 +73,12 @@ def _mover(folder: Path) -> Writer:
 
 
 def cell_result(
-    run: CellRun, test_logits_nC: np.ndarray, tensors: Mapping[str, Tensor], base: Base, reloaded: Reloaded
+    run: CellRun,
+    test_logits_nC: np.ndarray,
+    tensors: Mapping[str, Tensor],
+    base: Base,
+    reloaded: Reloaded,
+    solo: Solo,
 ) -> CellResult:
     """Everything a cell leaves behind in numbers."""
     metrics = classification_metrics(test_logits_nC, run.data.labels["test"], split="test")
@@ -83,10 +91,10 @@ def cell_result(
         metrics=tuple(metrics),
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
-        costs={**_costs(run, base), **reloaded.costs},
-        provenance={**_provenance(base), **reloaded.provenance},
+        costs={**_costs(run, base), **reloaded.costs, **solo.costs},
+        provenance={**_provenance(base), **reloaded.provenance, **solo.provenance},
         epochs=run.epoch,
-        marks=(*_marks(run), *reloaded.marks),
+        marks=(*_marks(run), *reloaded.marks, *solo.marks),
         label_names=run.data.label_names,
     )
 

@@ -63,14 +63,20 @@ def test_words_become_values() -> None:
             "length_bucketing": 8,
         },
         lora={"targets": ["query"]},
-        compute={"slots": "auto", "cpus_per_trial": 2, "gpus_per_trial": 0.5, "reload_check": False},
+        compute={
+            "slots": "auto",
+            "cpus_per_trial": 2,
+            "gpus_per_trial": 0.5,
+            "reload_check": False,
+            "cost_probe": False,
+        },
     )
     assert (config.data.num_labels, config.data.num_samples, config.data.labels) == (None, None, ("b", "a"))
     assert config.recipe.eval_every is None
     assert type(config.recipe.learning_rate) is float
     assert config.recipe.length_bucketing == 8
     assert config.lora.targets == ("query",)
-    assert config.compute.reload_check is False
+    assert (config.compute.reload_check, config.compute.cost_probe) == (False, False)
     assert (config.compute.slots, config.request.cpus_per_trial, config.request.gpus_per_trial) == (None, 2, 0.5)
 
 
@@ -150,6 +156,8 @@ def test_document_survives_as_json(config_file: Path) -> None:
         ({"name": "a\x00b"}, "name", "plain name"),
         ({"compute": {"slots": 0}}, "compute.slots", "at least 1 or auto"),
         ({"compute": {"reload_check": "off"}}, "compute.reload_check", "true or false"),
+        ({"compute": {"cost_probe": "off"}}, "compute.cost_probe", "true or false"),
+        ({"compute": {"cost_prob": True}}, "compute.cost_prob", "did you mean cost_probe?"),
         ({"compute": {"gpus_per_trial": -1}}, "compute.gpus_per_trial", "at least 0"),
         ({"baselines": ["tfid"]}, "baselines[0]", "did you mean tfidf?"),
         ({"keep_weights": "adapter"}, "keep_weights", "did you mean adapters?"),

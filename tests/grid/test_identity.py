@@ -92,7 +92,7 @@ def test_what_changes_the_id(cell: CellSpec) -> None:
         changed(cell_id="0123456789abcdef"),
         changed(grid="another"),
         changed(compute=ComputeSpec(precision="bf16", base="resident", numerics="fast", device="cuda", slots=3)),
-        changed(compute=ComputeSpec(reload_check=False)),
+        changed(compute=ComputeSpec(reload_check=False, cost_probe=False)),
         changed(keep_weights="all"),
         changed(variant="named"),
         changed(axes={"seed": 0}),
