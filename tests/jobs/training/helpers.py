@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+from torch import Tensor
 
 from jobs.models.loading import Base, load_base
+from jobs.models.tiny import tiny_folder
 from jobs.spec import (
     CellSpec,
     ComputeSpec,
@@ -21,6 +25,7 @@ from jobs.spec import (
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.engine import PackEngine
+from jobs.training.engines import engine_class
 
 DECODERS = ("qwen2", "llama", "gpt2", "gemma3")
 ALL_FAMILIES = ("bert", *DECODERS, "distilbert", "roberta")
@@ -34,6 +39,7 @@ def tiny_base(
     precision: str = "fp32",
     mode: str = "resident",
     numerics: str = "fast",
+    trainable: bool = False,
 ) -> Base:
     return load_base(
         f"test-{family}",
@@ -42,7 +48,20 @@ def tiny_base(
         compute_spec=ComputeSpec(precision=precision, base=mode, numerics=numerics),
         gpus=0,
         cache=cache,
+        trainable=trainable,
     )
+
+
+def cache_without_dropout(family: str, cache: Path, folder: Path) -> Path:
+    """A cache whose only tiny member declares no dropout anywhere."""
+    member = tiny_folder(family, cache)
+    copy = folder / member.relative_to(cache)
+    shutil.copytree(member, copy)
+    config = json.loads((copy / "config.json").read_text())
+    declared = [name for name in config if name.endswith(("drop", "dropout", "dropout_prob"))]
+    off = {name: 0.0 for name in declared if config[name] is not None}
+    (copy / "config.json").write_text(json.dumps(config | off))
+    return folder
 
 
 def random_data(seed: int, *, num_labels: int, num_train: int, vocabulary: int = 1000, longest: int = 14) -> CellData:
@@ -77,17 +96,26 @@ def packed_cell(
         recipe=recipe,
         model=ModelSpec(name="tiny", source="tiny", location="bert"),
         lora=(lora or LoraSpec()) if strategy.has_adapters else None,
+        quantization=QuantizationSpec() if strategy is Strategy.QLORA else None,
     )
     return PackedCell(cell=cell, epoch=1, attempt=1)
 
 
-def make_run(base: Base, seed: int, *, num_labels: int = 3, num_train: int = 32, **cell: object) -> CellRun:
-    data = random_data(seed, num_labels=num_labels, num_train=num_train)
+def make_run(
+    base: Base, seed: int, *, num_labels: int = 3, num_train: int = 32, longest: int = 14, **cell: object
+) -> CellRun:
+    data = random_data(seed, num_labels=num_labels, num_train=num_train, longest=longest)
     return start_cell(packed_cell(seed, num_labels=num_labels, **cell), data, base)  # type: ignore[arg-type]
 
 
 def engine_for(base: Base, runs: list[CellRun], *, slots: int | None = None) -> PackEngine:
-    engine = PackEngine(base, RowLayout([run.shapes for run in runs]), slots=slots or len(runs))
+    kind = engine_class(runs[0].packed.cell.strategy)
+    engine = kind(base, RowLayout([run.shapes for run in runs]), slots=slots or len(runs))
     for run in runs[: slots or len(runs)]:
         engine.admit(run)
     return engine
+
+
+def own_tensors(engine: PackEngine, run: CellRun) -> dict[str, Tensor]:
+    """A live cell's tensors as they stand."""
+    return engine.tensors_of(run, engine.row_of(run))

@@ -1,34 +1,19 @@
-"""The engine: one cell equals HF + PEFT training, a packed cell equals the cell alone."""
+"""The engine: a packed cell equals the cell alone, and what happens to its neighbours changes nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import peft
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification, get_cosine_schedule_with_warmup
 
-from jobs.models.loading import Base
-from jobs.models.tiny import tiny_folder
 from jobs.spec import LoraSpec, QuantizationSpec, RecipeSpec
-from jobs.training import schedule
 from jobs.training.cell_run import CellRun
-from tests.jobs.training.helpers import ALL_FAMILIES, engine_for, make_run, tiny_base
+from tests.jobs.training.helpers import cache_without_dropout, engine_for, make_run, tiny_base
 
 RECIPE = RecipeSpec(epochs=3, batch_size=4, learning_rate=3e-3, warmup_steps=5, eval_every=8)
 LORA = LoraSpec(r=4, alpha=8)
-
-
-def without_dropout(base: Base) -> Base:
-    base.head_dropout = 0.0
-    for module in base.model.modules():
-        if isinstance(getattr(module, "p", None), float):
-            module.p = 0.0
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = 0.0
-    return base
 
 
 def train(engine: object, run: CellRun, steps: int) -> list[float]:
@@ -36,87 +21,6 @@ def train(engine: object, run: CellRun, steps: int) -> list[float]:
     for _ in range(steps):
         assert not engine.step()  # type: ignore[attr-defined]
         losses.append(run.last_finite_loss)
-    return losses
-
-
-@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
-@pytest.mark.parametrize("family", ALL_FAMILIES)
-def test_one_cell_trains_like_peft(family: str, cache: Path) -> None:
-    """Same rows, order, initial weights, no dropout, fp32: the same losses and the same final tensors."""
-    base = without_dropout(tiny_base(family, cache))
-    run = make_run(base, 11, recipe=RECIPE, lora=LORA)
-    engine = engine_for(base, [run])
-    reference, named = peft_model(family, cache, run)
-    expected = train_reference(reference, run, steps=24)
-    losses = train(engine, run, 24)
-    np.testing.assert_allclose(losses, expected, rtol=1e-5, atol=1e-5)
-    ours = engine.tensors_of(run, engine.row_of(run))
-    assert set(ours) == set(named)
-    for name, tensor in named.items():
-        moved = (tensor.detach() - run.initial[name]).norm()
-        assert (ours[name] - tensor.detach()).norm() <= 1e-4 * max(float(moved), RECIPE.learning_rate), name
-
-
-def peft_model(family: str, cache: Path, run: CellRun) -> tuple[torch.nn.Module, dict[str, torch.nn.Parameter]]:
-    """The stock model with our cell's initial tensors copied in, and its trained parameters under our names."""
-    model = AutoModelForSequenceClassification.from_pretrained(
-        tiny_folder(family, cache), num_labels=run.num_labels, attn_implementation="eager"
-    )
-    model.config.pad_token_id = 0
-    targets = sorted({n.removesuffix(".lora_A") for n in run.shapes if n.endswith("lora_A")})
-    prefix = model.base_model_prefix
-    config = peft.LoraConfig(
-        r=LORA.r,
-        lora_alpha=LORA.alpha,
-        target_modules=[f"{prefix}.{t}" for t in targets],
-        task_type="SEQ_CLS",
-        fan_in_fan_out=family == "gpt2",
-    )
-    wrapped = peft.get_peft_model(model, config)
-    heads = {"classifier.dense": "dense", "classifier.out_proj": "out", "pre_classifier": "dense"}
-    heads |= {"classifier": "out", "score": "out"}
-    named: dict[str, torch.nn.Parameter] = {}
-    for name, parameter in wrapped.named_parameters():
-        if not parameter.requires_grad:
-            continue
-        short = name.removeprefix("base_model.model.").replace(".modules_to_save.default", "").replace(".default", "")
-        if ".lora_" in short:
-            key = short.removeprefix(f"{prefix}.").removesuffix(".weight")
-        else:
-            module, _, kind = short.rpartition(".")
-            key = f"head.{heads[module]}.{kind}"
-        named[key] = parameter
-        parameter.data.copy_(run.initial[key])
-    for module in wrapped.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-    return wrapped.eval(), named
-
-
-def train_reference(model: torch.nn.Module, run: CellRun, *, steps: int) -> list[float]:
-    trained = [p for p in model.parameters() if p.requires_grad]
-    names = {id(p): n for n, p in model.named_parameters()}
-    groups = [
-        {"params": [p for p in trained if not names[id(p)].endswith("bias")], "weight_decay": RECIPE.weight_decay},
-        {"params": [p for p in trained if names[id(p)].endswith("bias")], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=RECIPE.learning_rate)
-    rates = get_cosine_schedule_with_warmup(optimizer, RECIPE.warmup_steps, run.total_steps)
-    batches = schedule.effective_batches(RECIPE, seed=run.packed.cell.seed, num_train=run.data.num_train)
-    losses = []
-    for (rows,), _ in zip(batches, range(steps), strict=False):
-        texts = [run.data.tokens["train"][i] for i in rows]
-        longest = max(len(text) for text in texts)
-        ids = torch.tensor(np.array([np.pad(text, (0, longest - len(text))) for text in texts]), dtype=torch.int64)
-        mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])
-        labels = torch.tensor(run.data.labels["train"][rows])
-        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, RECIPE.max_grad_norm)
-        optimizer.step()
-        rates.step()
-        losses.append(loss.item())
     return losses
 
 
@@ -196,8 +100,8 @@ def test_padding_of_small_cells_stays_zero(cache: Path) -> None:
     assert int((engine.row_of(small) != 0).sum()) == numbers
 
 
-def test_accumulation_equals_one_large_batch(cache: Path) -> None:
-    base = without_dropout(tiny_base("bert", cache))
+def test_accumulation_equals_one_large_batch(cache: Path, tmp_path: Path) -> None:
+    base = tiny_base("bert", cache_without_dropout("bert", cache, tmp_path))
     large = RecipeSpec(epochs=2, batch_size=8, learning_rate=3e-3, eval_every=100)
     split = RecipeSpec(epochs=2, batch_size=2, gradient_accumulation=4, learning_rate=3e-3, eval_every=100)
     rows = []
