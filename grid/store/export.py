@@ -4,6 +4,11 @@ Values have full precision. What is missing (a failed cell's accuracy, an undefi
 empty field, null in JSON and Parquet; why a metric is undefined stands in `undefined_metrics`.
 An empty num_labels or num_samples of a model's cell means `all`; num_classes and num_train hold the numbers.
 
+Costs come in two kinds. Figures measured while the cell trained (train_seconds, train_samples_per_second,
+eval_samples_per_second, peak_memory_bytes, total_flops) stand after `cost_basis`, which says what they are: inside a
+pack they are attributed, a share of what the pack took, and depend on its neighbours. The solo_ figures come from a
+probe that has the device for itself, stand after `solo_probe`, and are the ones to compare.
+
 A CSV text that begins with one of = + - @ ' or a tab or carriage return would run as a formula in a
 spreadsheet; it gets one leading apostrophe. `plain_text` takes it away again; numbers are never touched.
 """
@@ -39,10 +44,16 @@ _METRICS: Final = (
 _RESULT: Final = {
     "num_classes": int, "num_train": int, "num_validation": int, "num_test": int, "epochs": float,
     "effective_batch_size": int, "best_step": int, "stopped_step": int, "trainable_parameters": int,
-    "total_parameters": int, "train_seconds": float, "train_samples_per_second": float,
-    "eval_samples_per_second": float, "peak_memory_bytes": float, "total_flops": float, "device": str, "dtype": str,
+    "total_parameters": int, "cost_basis": str, "train_seconds": float, "train_samples_per_second": float,
+    "eval_samples_per_second": float, "peak_memory_bytes": float, "total_flops": float, "solo_probe": str,
+    "solo_step_seconds": float, "solo_train_samples_per_second": float, "solo_inference_samples_per_second": float,
+    "solo_peak_memory_bytes": float, "solo_feature_seconds_per_text": float, "device": str, "dtype": str,
     "base_mode": str, "numerics": str, "marks": str, "undefined_metrics": str,
 }  # fmt: skip
+_JSON: Final = ("marks", "costs", "provenance")
+_FROM_COSTS: Final = tuple(name for name, kind in _RESULT.items() if name.startswith("solo_") and kind is float)
+_FROM_PROVENANCE: Final = {"cost_basis": "costs", "solo_probe": "solo_probe"}
+"""Columns that stand in the result's JSON, by the key they have there."""
 _PREFIXES: Final = {"test": "", "validation": "val_", "train": "train_"}
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
@@ -118,15 +129,24 @@ def _cell_rows(connection: Connection) -> dict[str, Row]:
     cells, results = schema.cells, schema.results
     from_results = [results.c[name] for name in _RESULT if name in results.c]
     query = (
-        sa.select(*(cells.c[name] for name in (*_IDENTITY, *_STATE, "axes_json")), results.c.marks_json, *from_results)
+        sa.select(
+            *(cells.c[name] for name in (*_IDENTITY, *_STATE, "axes_json")),
+            *(results.c[f"{name}_json"] for name in _JSON),
+            *from_results,
+        )
         .select_from(cells.outerjoin(results, results.c.cell_id == cells.c.cell_id))
         .where(cells.c.retired.is_(False))
         .order_by(cells.c.position, cells.c.cell_id)
     )
     rows = {}
     for row in connection.execute(query).mappings():
-        marks = json.loads(row["marks_json"]) if row["marks_json"] else []
-        rows[row["cell_id"]] = dict(row) | {"marks": "; ".join(marks)}
+        marks, costs, provenance = (json.loads(row[f"{name}_json"] or "{}") for name in _JSON)
+        rows[row["cell_id"]] = (
+            dict(row)
+            | {"marks": "; ".join(marks)}
+            | {name: costs.get(name) for name in _FROM_COSTS}
+            | {name: provenance.get(key) for name, key in _FROM_PROVENANCE.items()}
+        )
     return rows
 
 

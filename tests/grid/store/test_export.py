@@ -78,6 +78,36 @@ def test_declared_axes_are_columns_and_do_not_hide_results(mixed):
     assert list(table.columns).count("seed") == 1
 
 
+def test_attributed_and_solo_costs_are_told_apart(bench):
+    bench.finish(
+        bench.cells[0],
+        costs={
+            "train_seconds": 9.0,
+            "peak_memory_bytes": 8e9,
+            "solo_step_seconds": 0.25,
+            "solo_peak_memory_bytes": 2e9,
+        },
+        provenance={"costs": "attributed: this cell's share of its pack", "solo_probe": "measured"},
+    )
+    done, pending, _ = read_table(bench.root).rows
+    assert done["cost_basis"].startswith("attributed")
+    assert (done["train_seconds"], done["peak_memory_bytes"]) == (9.0, 8e9)
+    assert done["solo_probe"] == "measured"
+    assert (done["solo_step_seconds"], done["solo_peak_memory_bytes"]) == (0.25, 2e9)
+    assert done["solo_train_samples_per_second"] is done["solo_feature_seconds_per_text"] is None
+    assert {pending[name] for name in pending if name.startswith(("solo_", "cost_"))} == {None}
+
+
+def test_each_kind_of_cost_stands_behind_the_column_that_explains_it(bench):
+    columns = list(read_table(bench.root).columns)
+    basis, probe = columns.index("cost_basis"), columns.index("solo_probe")
+    attributed = "train_seconds train_samples_per_second eval_samples_per_second peak_memory_bytes total_flops".split()
+    assert columns[basis + 1 : probe] == attributed
+    solo = [name for name in columns if name.startswith("solo_") and name != "solo_probe"]
+    assert columns[probe + 1 : probe + 1 + len(solo)] == solo
+    assert len(solo) == 5
+
+
 def test_a_metric_beyond_the_usual_ones_gets_a_column(bench):
     metrics = (MetricValue(split="test", name="hamming", value=0.5), MetricValue(split="train", name="loss", value=2.0))
     bench.finish(bench.cells[0], metrics=metrics)
