@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.aggregate import Pivot, Status
 from analysis.heatmap_layout import FAILED_SIGN, MARK_SIGN, NOT_RUN_SIGN, UNDEFINED_SIGN, axis_text, chance_level
 from analysis.lettering import drawable
-from analysis.load import COSTS
+from analysis.load import COSTS, SOLO_COSTS
 
 _MOST_ITEMS = 4
 _ATTRIBUTED = (
@@ -68,6 +68,8 @@ def footnotes(pivot: Pivot) -> tuple[str, ...]:
         notes.append(f"Mixed {axis_text(name)}: {_listed(counts)}; compare with care.")
     if pivot.metric in COSTS and pivot.metric in _ATTRIBUTED:
         notes.append("Attributed: cells are trained together, and each is given its share of what they took.")
+    if pivot.metric in SOLO_COSTS:
+        notes.append("Measured alone, by a probe of some steps before the pack; cells of equal cost share one probe.")
     if pivot.baselines_left_out:
         notes.append(
             f"{_cells(pivot.baselines_left_out)} of baselines left out: neither model nor strategy is an axis here."

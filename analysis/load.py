@@ -24,6 +24,14 @@ PROVENANCE: Final = ("device", "dtype", "base_mode", "numerics")
 
 COST_SPLIT: Final = "cost"
 """Stands in the column `split` for what training took and how far it went."""
+SOLO_COSTS: Final = (
+    "solo_step_seconds",
+    "solo_train_samples_per_second",
+    "solo_inference_samples_per_second",
+    "solo_peak_memory_bytes",
+    "solo_feature_seconds_per_text",
+)
+"""Measured by a probe that had the device for itself; the only costs that depend on no neighbour."""
 COSTS: Final = (
     "train_seconds",
     "train_samples_per_second",
@@ -35,6 +43,7 @@ COSTS: Final = (
     "epochs",
     "best_step",
     "stopped_step",
+    *SOLO_COSTS,
 )
 
 
@@ -75,8 +84,7 @@ def load(root: Path) -> Results:
             cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
             metrics = connection.execute(sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS)))
             numbers = [dict(row) for row in metrics.mappings()]
-            costs = connection.execute(sa.select(schema.results.c.cell_id, *(schema.results.c[n] for n in COSTS)))
-            numbers.extend(_cost_metrics(costs.mappings()))
+            numbers.extend(_cost_metrics(connection.execute(sa.select(schema.results)).mappings()))
     finally:
         engine.dispose()
     return results_from(name, cells, numbers)
@@ -130,10 +138,16 @@ def _cost_metrics(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
             "split": COST_SPLIT,
             "name": name,
             "label": "",
-            "value": row[name],
+            "value": value,
             "undefined": None,
         }
         for row in rows
-        for name in COSTS
-        if row[name] is not None
+        for name, value in _costs(row).items()
+        if value is not None
     ]
+
+
+def _costs(row: Mapping[Any, Any]) -> dict[str, Any]:
+    """Costs by name: most are columns of the index, solo ones stand in its JSON."""
+    solo = json.loads(row["costs_json"])
+    return {name: solo.get(name) if name in SOLO_COSTS else row[name] for name in COSTS}

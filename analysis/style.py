@@ -18,7 +18,10 @@ EMPTY: Final = "#eeeeee"
 """Ground of tiles without a number: a grey, which the colour map does not contain."""
 HATCH: Final = "#a9a9a9"
 
-_LOWER_IS_BETTER: Final = ("loss", "brier", "ece", "hamming", "train_seconds", "peak_memory", "total_flops")
+_LOWER_IS_BETTER: Final = (
+    *("loss", "brier", "ece", "hamming", "train_seconds", "peak_memory", "total_flops"),
+    *("solo_step_seconds", "solo_peak_memory", "solo_feature_seconds"),
+)
 _UNIT_INTERVAL: Final = (
     "accuracy",
     "balanced_accuracy",

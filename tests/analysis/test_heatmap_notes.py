@@ -48,6 +48,9 @@ def test_many_marks_are_cut_and_counted() -> None:
 def test_costs_are_called_attributed() -> None:
     made = dataclasses.replace(pivot_of(grid_of()), metric="train_seconds", split="cost", balanced=False)
     assert any(note.startswith("Attributed") for note in footnotes(made))
+    alone = footnotes(dataclasses.replace(made, metric="solo_step_seconds"))
+    assert any(note.startswith("Measured alone") for note in alone)
+    assert not any(note.startswith("Attributed") for note in alone)
 
 
 def test_mixed_devices_and_retired_cells_are_told() -> None:

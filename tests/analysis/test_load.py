@@ -61,7 +61,7 @@ def results(tmp_path: Path) -> Path:
                 metrics=(accuracy, no_loss),
                 counts={"num_train": 10},
                 hashes={},
-                costs={"train_seconds": 2.5},
+                costs={"train_seconds": 2.5, "solo_step_seconds": 0.125},
                 provenance={"device": "cpu", "dtype": "float32"},
                 marks=marks,
             )
@@ -87,6 +87,8 @@ def test_cells_metrics_and_axes(results: Path) -> None:
     assert found["accuracy", "test"] == (0.75, None)
     assert found["loss", "test"] == (None, "no probabilities")
     assert found["train_seconds", "cost"] == (2.5, None)
+    assert found["solo_step_seconds", "cost"] == (0.125, None)
+    assert ("solo_peak_memory_bytes", "cost") not in found
 
 
 def test_reading_and_drawing_change_nothing_but_the_report(results: Path) -> None:

@@ -49,6 +49,19 @@ def test_loss_has_its_light_end_at_low_values() -> None:
     assert relative_luminance(style.colours(0.0)) > relative_luminance(style.colours(1.0))
 
 
+@pytest.mark.parametrize(
+    ("name", "better"),
+    [
+        ("solo_step_seconds", "lower"),
+        ("solo_peak_memory_bytes", "lower"),
+        ("solo_train_samples_per_second", "higher"),
+        ("solo_inference_samples_per_second", "higher"),
+    ],
+)
+def test_solo_costs_have_a_good_end(name: str, better: str) -> None:
+    assert metric_style(name).better == better
+
+
 def test_equal_values_still_give_a_scale() -> None:
     low, high = metric_style("loss").limits([2.0, 2.0])
     assert low < 2.0 < high
