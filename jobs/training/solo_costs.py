@@ -54,7 +54,12 @@ _LEFT_OUT = Solo(provenance={"solo_probe": "not measured in this pack"})
 
 
 def probe_pack(
-    cells: Sequence[PackedCell], base: Base, *, data_of: Callable[[PackedCell], CellData], cache: Path
+    cells: Sequence[PackedCell],
+    base: Base,
+    *,
+    data_of: Callable[[PackedCell], CellData],
+    cache: Path,
+    should_stop: Callable[[], bool],
 ) -> SoloBook:
     """Find or measure the solo costs of a pack's cells, before any of them trains.
 
@@ -63,6 +68,7 @@ def probe_pack(
         base: the shared base, with nobody in training on it; the threads are those that the pack will use.
         data_of: loads a cell's rows; asked only for cells that are measured.
         cache: FineGrid's cache folder.
+        should_stop: asked before each probe, which takes some seconds; what is missing then stays so.
     Returns:
         the figures; a probe that failed is told there (mark and reason), in the log, and stops nothing.
     Side effects:
@@ -71,7 +77,7 @@ def probe_pack(
     book = SoloBook(base, cache)
     end = time.monotonic() + PACK_BUDGET_S
     for packed in cells:
-        if time.monotonic() < end:
+        if time.monotonic() < end and not should_stop():
             book.find_or_measure(packed, data_of)
     forget_peak(base.compute.device)
     return book
@@ -100,7 +106,7 @@ class SoloBook:
             return
         cached = self._read(settings)
         if cached is not None:
-            self._known[settings] = _found(cached, "cached")
+            self._known[settings] = self._found(cached, "cached")
             return
         try:
             data = data_of(packed)
@@ -122,7 +128,19 @@ class SoloBook:
         )  # fmt: skip
         body = {"settings": json.loads(settings), "costs": to_json(costs)}
         write_cached(self._path(settings), dumps(body).encode())
-        return _found(costs, "measured")
+        return self._found(costs, "measured")
+
+    def _found(self, costs: SoloCosts, how: str) -> Solo:
+        figures = {
+            "solo_step_seconds": costs.step_seconds,
+            "solo_train_samples_per_second": costs.train_samples_per_second,
+            "solo_inference_samples_per_second": costs.inference_samples_per_second,
+            "solo_peak_memory_bytes": float(costs.peak_memory_bytes),
+        }
+        if costs.feature_seconds_per_text:
+            figures["solo_feature_seconds_per_text"] = costs.feature_seconds_per_text
+        provenance = {"solo_probe": how, "solo_steps": costs.num_steps, "solo_threads": self._threads}
+        return Solo(provenance=provenance, costs=figures)
 
     def _read(self, settings: str) -> SoloCosts | None:
         body = read_cached(self._path(settings))
@@ -156,18 +174,6 @@ class SoloBook:
 
 def _chosen(section: object, names: Sequence[str]) -> dict[str, Any] | None:
     return None if section is None else {name: getattr(section, name) for name in names}
-
-
-def _found(costs: SoloCosts, how: str) -> Solo:
-    figures = {
-        "solo_step_seconds": costs.step_seconds,
-        "solo_train_samples_per_second": costs.train_samples_per_second,
-        "solo_inference_samples_per_second": costs.inference_samples_per_second,
-        "solo_peak_memory_bytes": float(costs.peak_memory_bytes),
-    }
-    if costs.feature_seconds_per_text:
-        figures["solo_feature_seconds_per_text"] = costs.feature_seconds_per_text
-    return Solo(provenance={"solo_probe": how, "solo_steps": costs.num_steps}, costs=figures)
 
 
 def _failed(packed: PackedCell, error: Exception) -> Solo:

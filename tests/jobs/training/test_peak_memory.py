@@ -48,6 +48,15 @@ def test_without_proc_the_peak_is_that_of_the_process(tmp_path: Path, monkeypatc
     assert peak_bytes(CPU) > 64 * MIB
 
 
+def test_on_cuda_the_allocator_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    device, calls = torch.device("cuda"), []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: calls.append("empty"))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda of: calls.append(("reset", of)))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda of: 5 * MIB)
+    assert MemoryMeter(torch.nn.Linear(4096, 4096), device).peak_bytes() == 5 * MIB
+    assert calls == ["empty", ("reset", device)]
+
+
 def test_bytes_of_a_model() -> None:
     model = torch.nn.BatchNorm1d(8)
     assert model_bytes(model) == 4 * 8 * 4 + 8

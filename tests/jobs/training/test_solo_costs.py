@@ -73,6 +73,17 @@ def rows(packed: PackedCell) -> CellData:
     return random_data(packed.cell.seed, num_labels=3, num_train=16)
 
 
+def probed_pack(
+    cells: list[PackedCell],
+    base: Base,
+    cache: Path,
+    *,
+    data_of: Callable[[PackedCell], CellData] = rows,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> SoloBook:
+    return probe_pack(cells, base, data_of=data_of, cache=cache, should_stop=should_stop)
+
+
 def test_cells_that_cost_the_same_share_a_probe(base: Base, probed: list[PackedCell], tmp_path: Path) -> None:
     data = one().cell.data
     same = [
@@ -82,10 +93,14 @@ def test_cells_that_cost_the_same_share_a_probe(base: Base, probed: list[PackedC
         one(4, data=replace(data, num_labels=7, num_samples=9)),
         one(5, lora=LoraSpec(alpha=2)),
     ]
-    book = probe_pack(same, base, data_of=rows, cache=tmp_path)
+    book = probed_pack(same, base, tmp_path)
     assert probed == [same[0]]
     assert {json.dumps(book.of(packed.cell).costs) for packed in same} == {json.dumps(FIGURES)}
-    assert book.of(same[3].cell).provenance == {"solo_probe": "measured", "solo_steps": 10}
+    assert book.of(same[3].cell).provenance == {
+        "solo_probe": "measured",
+        "solo_steps": 10,
+        "solo_threads": torch.get_num_threads(),
+    }
     assert book.of(same[3].cell).marks == ()
 
 
@@ -107,7 +122,7 @@ def test_cells_that_cost_the_same_share_a_probe(base: Base, probed: list[PackedC
 def test_other_work_is_another_probe(
     base: Base, probed: list[PackedCell], tmp_path: Path, changes: dict[str, object]
 ) -> None:
-    probe_pack([one(), one(2, **changes)], base, data_of=rows, cache=tmp_path)
+    probed_pack([one(), one(2, **changes)], base, tmp_path)
     assert [packed.cell.seed for packed in probed] == [1, 2]
 
 
@@ -120,16 +135,16 @@ def test_other_forms_and_threads_are_another_probe(
         bases.append(replace(base, compute=replace(compute, **change)))  # type: ignore[arg-type]
     bases.append(replace(base, key="another"))
     for other in bases:
-        probe_pack([one()], other, data_of=rows, cache=tmp_path)
+        probed_pack([one()], other, tmp_path)
     assert len(probed) == len(bases)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
-    probe_pack([one()], base, data_of=rows, cache=tmp_path)
+    probed_pack([one()], base, tmp_path)
     assert len(probed) == len(bases) + 1
 
 
 def test_the_next_pack_finds_the_figures(base: Base, probed: list[PackedCell], tmp_path: Path) -> None:
-    probe_pack([one(1)], base, data_of=rows, cache=tmp_path)
-    book = probe_pack([one(2)], base, data_of=no_rows, cache=tmp_path)
+    probed_pack([one(1)], base, tmp_path)
+    book = probed_pack([one(2)], base, tmp_path, data_of=no_rows)
     assert len(probed) == 1
     assert book.of(one(2).cell).costs == FIGURES
     assert book.of(one(2).cell).provenance["solo_probe"] == "cached"
@@ -138,17 +153,17 @@ def test_the_next_pack_finds_the_figures(base: Base, probed: list[PackedCell], t
 
 
 def test_a_damaged_file_is_measured_anew(base: Base, probed: list[PackedCell], tmp_path: Path) -> None:
-    probe_pack([one(1)], base, data_of=rows, cache=tmp_path)
+    probed_pack([one(1)], base, tmp_path)
     [file] = (tmp_path / solo_costs.CACHE_FOLDER).iterdir()
     file.write_bytes(file.read_bytes().replace(b'"step_seconds":0.5', b'"step_seconds":9.5'))
-    book = probe_pack([one(1)], base, data_of=rows, cache=tmp_path)
+    book = probed_pack([one(1)], base, tmp_path)
     assert len(probed) == 2
     assert book.of(one(1).cell).costs == FIGURES
 
 
 def test_switched_off_nothing_is_probed(base: Base, probed: list[PackedCell], tmp_path: Path) -> None:
     off = one(1, compute=ComputeSpec(cost_probe=False))
-    book = probe_pack([off], base, data_of=no_rows, cache=tmp_path)
+    book = probed_pack([off], base, tmp_path, data_of=no_rows)
     assert probed == []
     assert (book.of(off.cell).provenance, book.of(off.cell).costs) == ({"solo_probe": "off"}, {})
     assert not (tmp_path / solo_costs.CACHE_FOLDER).exists()
@@ -166,7 +181,7 @@ def test_a_failed_probe_is_a_mark_and_a_line_in_the_log(
 ) -> None:
     probed = answer_with(monkeypatch, lambda: error)
     with PackLog(tmp_path / "pack.jsonl") as log, forwarded_logging(log):
-        book = probe_pack([one(1), one(2)], base, data_of=rows, cache=tmp_path)
+        book = probed_pack([one(1), one(2)], base, tmp_path)
     solo = book.of(one(2).cell)
     assert len(probed) == 1
     assert (solo.costs, solo.marks) == ({}, (f"solo cost probe {what}",))
@@ -175,7 +190,7 @@ def test_a_failed_probe_is_a_mark_and_a_line_in_the_log(
     assert line["level"] == "warning"
     assert "Traceback" in line["traceback"]
     probed = answer_with(monkeypatch, lambda: COSTS)
-    assert probe_pack([one(1)], base, data_of=rows, cache=tmp_path).of(one(1).cell).costs == FIGURES
+    assert probed_pack([one(1)], base, tmp_path).of(one(1).cell).costs == FIGURES
 
 
 def test_a_cell_without_rows_leaves_the_probe_to_the_next(
@@ -185,7 +200,7 @@ def test_a_cell_without_rows_leaves_the_probe_to_the_next(
         return no_rows(packed) if packed.cell.seed == 1 else rows(packed)
 
     with caplog.at_level(logging.INFO, "jobs"):
-        book = probe_pack([one(1), one(2)], base, data_of=first_has_none, cache=tmp_path)
+        book = probed_pack([one(1), one(2)], base, tmp_path, data_of=first_has_none)
     assert [packed.cell.seed for packed in probed] == [2]
     assert book.of(one(1).cell).costs == FIGURES
     assert "no such rows" in caplog.text
@@ -198,24 +213,30 @@ def test_time_is_limited_and_the_next_pack_goes_on(
     ticks = iter([0.0, 1.0, 61.0])
     clock = SimpleNamespace(monotonic=lambda: next(ticks), perf_counter=lambda: 0.0)
     monkeypatch.setattr(solo_costs, "time", clock)
-    book = probe_pack([one(1), other], base, data_of=rows, cache=tmp_path)
+    book = probed_pack([one(1), other], base, tmp_path)
     assert book.of(one(1).cell).costs == FIGURES
     assert book.of(other.cell).costs == {}
     assert book.of(other.cell).provenance == {"solo_probe": "not measured in this pack"}
     monkeypatch.undo()
     probed = answer_with(monkeypatch, lambda: COSTS)
-    assert probe_pack([one(1), other], base, data_of=rows, cache=tmp_path).of(other.cell).costs == FIGURES
+    assert probed_pack([one(1), other], base, tmp_path).of(other.cell).costs == FIGURES
     assert probed == [other]
+
+
+def test_a_pack_that_is_stopped_begins_no_further_probe(base: Base, probed: list[PackedCell], tmp_path: Path) -> None:
+    other = one(2, lora=LoraSpec(r=3))
+    probed_pack([one(1), other], base, tmp_path, should_stop=lambda: len(probed) == 1)
+    assert [packed.cell.seed for packed in probed] == [1]
 
 
 def test_the_feature_pass_of_head_is_told(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answer_with(monkeypatch, lambda: replace(COSTS, feature_seconds_per_text=0.25))
-    book = probe_pack([one()], base, data_of=rows, cache=tmp_path)
+    book = probed_pack([one()], base, tmp_path)
     assert book.of(one().cell).costs == {**FIGURES, "solo_feature_seconds_per_text": 0.25}
 
 
 def test_a_real_probe_end_to_end(base: Base, tmp_path: Path) -> None:
-    book = probe_pack([one()], base, data_of=rows, cache=tmp_path)
+    book = probed_pack([one()], base, tmp_path)
     assert set(book.of(one().cell).costs) == set(FIGURES)
     assert all(value > 0 for value in book.of(one().cell).costs.values())
     again = SoloBook(base, tmp_path)
