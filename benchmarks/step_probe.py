@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from jobs.models.loading import quiet_libraries
 from jobs.spec import CellSpec
 from jobs.storage import cache_root
 from jobs.training.cell_run import CellData
+from jobs.training.peak_memory import forget_peak, peak_bytes
 from jobs.trial import Workshop
 
 WARM_UP_STEPS = 3
@@ -72,7 +72,7 @@ def packed_rows(
 
 
 def _packed_row(live: LivePack, count: int, steps: int, device: str) -> dict[str, Any]:
-    _forget_peak(device)
+    forget_peak(torch.device(device))
     for _ in range(WARM_UP_STEPS):
         live.step()
     before = live.tokens_trained()
@@ -86,7 +86,7 @@ def _packed_row(live: LivePack, count: int, steps: int, device: str) -> dict[str
 
 def trainer_row(cell: CellSpec, data: CellData, tokenizer: Any, *, steps: int, device: str) -> dict[str, Any]:
     """One cell with the Trainer, without evaluations."""
-    _forget_peak(device)
+    forget_peak(torch.device(device))
     cell = replace(cell, recipe=replace(cell.recipe, eval_every=1 << 30))
     location = model_folder(model_of(cell), cache_root())
     model = load_model(location, cell, num_labels=len(data.label_names), device=device)
@@ -124,29 +124,8 @@ def _row(count: int, seconds: list[float], tokens: float, device: str) -> dict[s
         "slowest_ms": 1e3 * ordered[-1],
         "steps": len(ordered),
         "tokens": round(tokens),
-        "peak_memory_bytes": _peak_bytes(device),
+        "peak_memory_bytes": peak_bytes(torch.device(device)),
     }
-
-
-def _forget_peak(device: str) -> None:
-    """Start a new peak, where the system can (CUDA; Linux from 4.0); elsewhere it is the process' so far."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        return
-    forget = Path("/proc/self/clear_refs")
-    if forget.exists():
-        forget.write_text("5")
-
-
-def _peak_bytes(device: str) -> int:
-    """Peak of the device's allocator (CUDA) or of the process' resident memory (CPU)."""
-    if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _now(device: str) -> float:

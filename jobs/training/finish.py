@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import resource
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from jobs.result_files import Writer, curves_writer, predictions_writer
 from jobs.spec import CellResult, Strategy
 from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
+from jobs.training.peak_memory import peak_bytes
 from jobs.training.reloading import Reloaded
 from jobs.training.solo_costs import OFF, Solo
 
@@ -129,7 +128,7 @@ def _costs(run: CellRun, base: Base) -> dict[str, float]:
         "train_seconds": run.seconds,
         "train_samples_per_second": run.trained_rows / max(run.seconds, 1e-9),
         "eval_samples_per_second": run.eval_rows / max(run.eval_seconds, 1e-9),
-        "peak_memory_bytes": float(_peak_memory_bytes(base)),
+        "peak_memory_bytes": float(peak_bytes(base.compute.device)),
         "total_flops": _flops_per_weight(run.packed.cell.strategy) * base.parameters * run.tokens_trained,
     }
 
@@ -137,13 +136,6 @@ def _costs(run: CellRun, base: Base) -> dict[str, float]:
 def _flops_per_weight(strategy: Strategy) -> float:
     """Operations a weight and trained token: 2 forwards, 2 for input gradients, 2 for weight gradients."""
     return {Strategy.FULL: 6.0, Strategy.HEAD: 2.0}.get(strategy, 4.0)
-
-
-def _peak_memory_bytes(base: Base) -> int:
-    if base.compute.device.type == "cuda":
-        return int(torch.cuda.max_memory_allocated(base.compute.device))
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def _provenance(base: Base) -> dict[str, Any]:
