@@ -21,7 +21,7 @@ from column import Column
 from jobs.pack_log import PackLog
 from jobs.spec import ComputeSpec, EventKind, PackSpec
 from jobs.training.cell_run import CellData, CellRun, start_cell
-from jobs.training.pack import Room
+from jobs.training.room import Room
 from jobs.trial import Desk, Workshop, events_of
 
 PRECISIONS = ("bf16", "fp32")
@@ -185,7 +185,10 @@ def live_pack(pack: PackSpec, data: Sequence[CellData], workshop: Workshop) -> I
     base = workshop.base_for(pack)
     with PackLog(workshop.layout.pack_log(1, pack.pack_id)) as log, ThreadPoolExecutor(threads) as pool:
         desk = Desk(pack, workshop, log, deque(pack.cells))
-        with Room(desk, base) as room:
+        room = Room(base, pack.cells[0], desk.waiting, cpus=threads)
+        try:
             for rows in data:
                 room.place(start_cell(desk.waiting.popleft(), rows, base))
             yield LivePack(room, pool if len(room.engines) > 1 and base.compute.device.type == "cpu" else None)
+        finally:
+            room.close()

@@ -81,18 +81,18 @@ def marked(base: Base, engines: Sequence[PackEngine]) -> Iterator[None]:
     interface = AttentionInterface()
     attention = interface[ATTENTION_NAME]
     AttentionInterface.register(ATTENTION_NAME, _ranged(attention, "attention"))
-    for engine in engines:
-        for name, part in (("_batch", "batch layout"), ("_losses", "loss"), ("_update", "optimiser")):
-            setattr(engine, name, _ranged(getattr(engine, name), part))
+    replaced = [(engine, "_laid_out", "batch layout") for engine in engines]
+    replaced += [(group, "update", "optimiser") for engine in engines for group in engine.groups]
+    for owner, name, part in replaced:
+        setattr(owner, name, _ranged(getattr(owner, name), part))
     try:
         yield
     finally:
         for handle in handles:
             handle.remove()
         AttentionInterface.register(ATTENTION_NAME, attention)
-        for engine in engines:
-            for name in ("_batch", "_losses", "_update"):
-                delattr(engine, name)
+        for owner, name, _ in replaced:
+            delattr(owner, name)
 
 
 def _part_of(module: nn.Module) -> str | None:

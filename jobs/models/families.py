@@ -22,6 +22,11 @@ class Family:
     """first | last: which token of a text the head sees."""
     head: str
     """Which head of `jobs.models.head`: linear | linear_bias | dense_relu | dense_tanh."""
+    layers: str
+    """Where the list of layers is in the base."""
+    row_wise: tuple[str, ...]
+    """Parts of a layer that treat every token for itself and whose result nobody but that token's own place needs:
+    in the last layer they run on the pooled tokens alone."""
     pooler: str | None = None
     """Frozen pretrained layer between pooling and head (module path in the base), followed by tanh."""
     positions_follow_padding: bool = False
@@ -32,9 +37,27 @@ class Family:
     """Modules kept in full precision; naming any replaces the library's own list, so all are named."""
 
 
-def _decoder(key: str, model_types: tuple[str, ...], targets: tuple[str, ...]) -> Family:
+def _decoder(
+    key: str,
+    model_types: tuple[str, ...],
+    targets: tuple[str, ...],
+    *,
+    layers: str = "layers",
+    row_wise: tuple[str, ...] = ("self_attn.q_proj", "self_attn.o_proj", "mlp"),
+) -> Family:
     """A causal model: the last token is classified by a linear layer without bias."""
-    return Family(key=key, model_types=model_types, targets=targets, pooling="last", head="linear")
+    return Family(
+        key=key,
+        model_types=model_types,
+        targets=targets,
+        pooling="last",
+        head="linear",
+        layers=layers,
+        row_wise=row_wise,
+    )
+
+
+_BERT_ROW_WISE = ("attention.self.query", "attention.output", "intermediate", "output")
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -44,6 +67,8 @@ FAMILIES: tuple[Family, ...] = (
         targets=("query", "value"),
         pooling="first",
         head="linear_bias",
+        layers="encoder.layer",
+        row_wise=_BERT_ROW_WISE,
         pooler="pooler.dense",
         dropout_attributes=("classifier_dropout", "hidden_dropout_prob"),
     ),
@@ -53,6 +78,8 @@ FAMILIES: tuple[Family, ...] = (
         targets=("q_lin", "v_lin"),
         pooling="first",
         head="dense_relu",
+        layers="transformer.layer",
+        row_wise=("attention.q_lin", "attention.out_lin", "ffn"),
         dropout_attributes=("seq_classif_dropout",),
     ),
     Family(
@@ -61,12 +88,14 @@ FAMILIES: tuple[Family, ...] = (
         targets=("query", "value"),
         pooling="first",
         head="dense_tanh",
+        layers="encoder.layer",
+        row_wise=_BERT_ROW_WISE,
         positions_follow_padding=True,
         dropout_attributes=("classifier_dropout", "hidden_dropout_prob"),
     ),
     _decoder("qwen2", ("qwen2",), ("q_proj", "k_proj", "v_proj")),
     _decoder("llama", ("llama",), ("q_proj", "v_proj")),
-    _decoder("gpt2", ("gpt2",), ("c_attn",)),
+    _decoder("gpt2", ("gpt2",), ("c_attn",), layers="h", row_wise=("attn.c_proj", "mlp")),
     _decoder("gemma3", ("gemma3_text", "gemma3"), ("q_proj", "k_proj", "v_proj")),
 )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,9 @@ from jobs.models.tiny import tiny_folder
 from jobs.spec import ComputeSpec, ModelSpec, QuantizationSpec
 from jobs.training.attention import ATTENTION_NAME
 from jobs.training.dropout import PackState
-from jobs.training.prepare import linear_shape, prepare_base
+from jobs.training.linear import linear_shape
+from jobs.training.prepare import prepare_base
+from jobs.training.rows import take_rows
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,8 @@ class Base:
     """Weights of the pretrained model without any head."""
     position_offset: int
     max_positions: int
+    rows_keep_their_bits: bool
+    """True when a row's numbers in row-wise layers cannot depend on the rows beside it (see `rows_keep_their_bits`)."""
 
     @cached_property
     def pristine(self) -> dict[str, Tensor]:
@@ -57,11 +61,11 @@ class Base:
 
     def pool(self, hidden_ND: Tensor) -> Tensor:
         """Vectors that heads see, float32: the family's token of every text, through the frozen pooler if any."""
-        batch = self.state.current
-        token_S = batch.first_token_S if self.family.pooling == "first" else batch.last_token_S
-        pooled_SH = hidden_ND.index_select(0, token_S)
+        batch = self.state.running
+        pooled_SH = take_rows(hidden_ND, batch.pooled_token_S, batch.text_or_zero_N)
         if self.family.pooler is not None:
-            pooled_SH = torch.tanh(self.model.get_submodule(self.family.pooler)(pooled_SH))
+            pooler = self.model.get_submodule(self.family.pooler)
+            pooled_SH = torch.tanh(torch.cat([pooler(pooled_SH[group.texts]) for group in batch.groups]))
         return pooled_SH.float()
 
 
@@ -109,7 +113,7 @@ def load_base(
     model.config.use_cache = False
     tokenizer = _load_tokenizer(spec, location, revision, config)
     state = PackState()
-    shapes = prepare_base(model, state, pooler=family.pooler)
+    shapes = prepare_base(model, state, family)
     offset = int(config.pad_token_id) + 1 if family.positions_follow_padding else 0
     log.info("loaded %s: %d weights, %s, %s", spec.name, parameters, compute.dtype_name, compute.base_mode)
     return Base(
@@ -127,7 +131,22 @@ def load_base(
         parameters=parameters,
         position_offset=offset,
         max_positions=int(getattr(config, "max_position_embeddings", 1 << 30)) - offset,
+        rows_keep_their_bits=rows_keep_their_bits(model, shapes, compute),
     )
+
+
+def rows_keep_their_bits(model: nn.Module, shapes: Mapping[str, tuple[int, int]], compute: Compute) -> bool:
+    """Whether row-wise layers of this base give a row the same bits whatever other rows stand beside it.
+
+    CPU kernels run over all elements in blocks of up to 64, then over what is left with other instructions that
+    may round differently. Rows whose widths are multiples of 64 (32 for the float32 angles of rotary positions)
+    never share a block. Shown by tests/jobs/training/test_exact_operators.py; GPU kernels promise nothing.
+    """
+    if compute.device.type != "cpu":
+        return False
+    widths = {width for shape in shapes.values() for width in shape}
+    angles = {2 * buffer.numel() for name, buffer in model.named_buffers() if name.endswith("inv_freq")}
+    return all(width % 64 == 0 for width in widths) and all(width % 32 == 0 for width in angles)
 
 
 def location_of(spec: ModelSpec, cache: Path) -> tuple[str, str | None]:
@@ -179,7 +198,10 @@ def _load_model(
         )
         settings["device_map"] = {"": str(compute.device)}
     model: nn.Module = AutoModel.from_pretrained(location, **settings)
-    return getattr(model, "language_model", model)
+    model = getattr(model, "language_model", model)
+    if family.pooler is None and getattr(model, "pooler", None) is not None:
+        model.pooler = None  # Roberta's classifier does without it, as the stock one does
+    return model
 
 
 def _count_parameters(config: Any) -> int:

@@ -2,13 +2,17 @@
 
 Every family calls it with [1, heads, N, width] for all tokens of a pass; texts are told apart by the
 batch in `PackState`, so no family needs code of its own. Plain matmul, softmax, matmul: at the lengths of
-short texts the fused CPU kernels cost more than the multiplication itself.
+short texts the fused CPU kernels cost more than the multiplication itself. Forward and backward are written
+out because autograd's own graph of gathers, casts and copies costs as much again.
 
-Shapes: S texts, L longest text, N tokens, H query heads, K key heads, D head width.
+Shapes: S texts of a bucket, L its width, Q its query places, N tokens, H query heads, K key heads, D head width,
+P places of all buckets and heads.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,12 +20,16 @@ from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from jobs.training.dropout import DropoutSites, PackState
-from jobs.training.ragged import RaggedBatch, pad_rows, unpad_rows
+from jobs.training.ragged import RaggedBatch
+from jobs.training.rows import rows_or_zero
+from jobs.training.text_buckets import HeadIndex
 
 ATTENTION_NAME = "finegrid_ragged"
 STATE_ATTRIBUTE = "finegrid_state"
 SITE_ATTRIBUTE = "finegrid_site"
 GROUP_ATTRIBUTE = "finegrid_dropout_group"
+POOLED_ATTRIBUTE = "finegrid_pooled_only"
+"""Set on the last layer: only the tokens that heads see have to ask."""
 
 
 def ragged_attention(
@@ -51,48 +59,148 @@ def ragged_attention(
         is_causal: whether later tokens are hidden; default: the module's own word.
         softcap: soft limit on the scores, or None.
     Returns:
-        [1, N, H, D] and None for the weights.
+        [1, N, H, D], zeros at tokens that need not ask; and None for the weights.
     """
     state: PackState = getattr(module, STATE_ATTRIBUTE)
-    batch = state.current
-    causal = bool(getattr(module, "is_causal", False) if is_causal is None else is_causal)
-    groups = query.shape[1] // key.shape[1]
-    query_SHLD = _by_text(query, batch)
-    key_SHLD = _repeat_heads(_by_text(key, batch), groups)
-    value_SHLD = _repeat_heads(_by_text(value, batch), groups)
-
-    factor = query.shape[-1] ** -0.5 if scaling is None else scaling
-    scores_SHLL = torch.matmul(query_SHLD * factor, key_SHLD.transpose(2, 3))
-    if softcap is not None:
-        scores_SHLL = torch.tanh(scores_SHLL / softcap) * softcap
-    scores_SHLL = scores_SHLL + batch.attention_bias(causal=causal, window=sliding_window, dtype=scores_SHLL.dtype)
-    weights_SHLL = torch.softmax(scores_SHLL, dim=-1, dtype=torch.float32).to(value.dtype)
-    weights_SHLL = _drop_weights(weights_SHLL, module, batch)
-    out_SLHD = torch.matmul(weights_SHLL, value_SHLD).transpose(1, 2)
-    out_NHD = unpad_rows(out_SLHD.reshape(-1, *out_SLHD.shape[2:]), batch.attention_scatter_N)
+    batch = state.running
+    pooled_only = bool(getattr(module, POOLED_ATTRIBUTE)) and batch.pooled is not None
+    heads, source_heads = query.shape[1], key.shape[1]
+    plan = _Plan(
+        heads=heads,
+        source_heads=source_heads,
+        factor=query.shape[-1] ** -0.5 if scaling is None else scaling,
+        softcap=softcap,
+        queries=batch.buckets.head_index(heads, heads, pooled_only=pooled_only),
+        keys=batch.buckets.head_index(heads, source_heads, pooled_only=False),
+        shapes=[(b.num_texts, 1 if pooled_only else b.width, b.width) for b in batch.buckets.buckets],
+        biases=batch.buckets.biases(
+            causal=bool(getattr(module, "is_causal", False) if is_causal is None else is_causal),
+            window=sliding_window,
+            pooled_only=pooled_only,
+            dtype=value.dtype,
+        ),
+        multipliers=_multipliers(module, batch, heads, pooled_only, value.dtype),
+        asking=(batch.pooled_token_S, batch.text_or_zero_N) if pooled_only else None,
+    )
+    # Under autocast (strategy full) rotated queries and keys are still float32.
+    rows = [x_1HND.squeeze(0).transpose(0, 1).to(value.dtype) for x_1HND in (query, key, value)]
+    out_NHD: Tensor = _RaggedAttention.apply(*rows, plan)  # type: ignore[no-untyped-call]
     return out_NHD.unsqueeze(0), None
 
 
-def _by_text(x_1HND: Tensor, batch: RaggedBatch) -> Tensor:
-    x_NHD = x_1HND.squeeze(0).transpose(0, 1)
-    return pad_rows(x_NHD, batch.attention_gather_SL, batch.attention_scatter_N).transpose(1, 2)
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """Everything but the numbers."""
+
+    heads: int
+    source_heads: int
+    factor: float
+    softcap: float | None
+    queries: HeadIndex
+    keys: HeadIndex
+    shapes: list[tuple[int, int, int]]
+    """(S, Q, L) of every bucket."""
+    biases: list[Tensor | None]
+    multipliers: list[Tensor | None]
+    asking: tuple[Tensor, Tensor] | None
+    """Tokens that ask, and for every token which of them it is; None: all do."""
+
+    def to_tokens(self, x_SD: Tensor) -> Tensor:
+        """[N, H, D] from the rows of the heads that ask; zeros elsewhere."""
+        x_SHD = x_SD.view(-1, self.heads, x_SD.shape[1])
+        return x_SHD if self.asking is None else rows_or_zero(x_SHD, self.asking[1])
+
+    def split(self, x_PD: Tensor, *, is_query: bool) -> Iterator[Tensor]:
+        """Views of every bucket, [S * H, Q or L, D]."""
+        start = 0
+        for texts, queries, width in self.shapes:
+            places = queries if is_query else width
+            stop = start + texts * self.heads * places
+            yield x_PD[start:stop].view(texts * self.heads, places, x_PD.shape[1])
+            start = stop
 
 
-def _repeat_heads(x_SKLD: Tensor, groups: int) -> Tensor:
-    return x_SKLD if groups == 1 else x_SKLD.repeat_interleave(groups, dim=1)
+class _RaggedAttention(torch.autograd.Function):
+    """softmax(q k^T) v in every bucket, and its gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, q_NHD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: _Plan) -> Tensor:
+        q_PD = _gather(q_NHD * plan.factor, plan.queries)
+        k_PD, v_PD = _gather(k_NKD, plan.keys), _gather(v_NKD, plan.keys)
+        out_PD = torch.empty_like(q_PD)
+        weights, caps = [], []
+        views = (plan.split(q_PD, is_query=True), plan.split(k_PD, is_query=False), plan.split(v_PD, is_query=False))
+        for place, (q, k, v, out) in enumerate(zip(*views, plan.split(out_PD, is_query=True), strict=True)):
+            texts, queries, width = plan.shapes[place]
+            scores = torch.bmm(q, k.transpose(1, 2))
+            if plan.softcap is not None:
+                caps.append(torch.tanh(scores / plan.softcap))
+                scores = caps[-1] * plan.softcap
+            bias = plan.biases[place]
+            if bias is not None:
+                scores.view(texts, plan.heads, queries, width).add_(bias)
+            weights.append(torch.softmax(scores, dim=-1, dtype=torch.float32))
+            torch.bmm(_dropped(weights[-1].to(v.dtype), plan.multipliers[place]), v, out=out)
+        ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *caps)
+        ctx.plan = plan
+        return plan.to_tokens(out_PD.index_select(0, plan.queries.scatter))
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        plan: _Plan = ctx.plan
+        q_PD, k_PD, v_PD, *saved = ctx.saved_tensors
+        count = len(plan.shapes)
+        weights, caps = saved[:count], saved[count:]
+        width = q_PD.shape[1]
+        go_NHD = grads[0] if plan.asking is None else grads[0].index_select(0, plan.asking[0])
+        go_PD = rows_or_zero(go_NHD.reshape(-1, width), plan.queries.gather_or_zero)
+        gq_PD, gk_PD, gv_PD = torch.empty_like(q_PD), torch.empty_like(k_PD), torch.empty_like(v_PD)
+        asked = zip(*(plan.split(x, is_query=True) for x in (q_PD, go_PD, gq_PD)), strict=True)
+        looked = zip(*(plan.split(x, is_query=False) for x in (k_PD, v_PD, gk_PD, gv_PD)), strict=True)
+        for place, ((q, go, gq), (k, v, gk, gv)) in enumerate(zip(asked, looked, strict=True)):
+            multiplier = plan.multipliers[place]
+            torch.bmm(_dropped(weights[place].to(v.dtype), multiplier).transpose(1, 2), go, out=gv)
+            gp = _dropped(torch.bmm(go, v.transpose(1, 2)), multiplier).float()
+            gs = torch._softmax_backward_data(gp, weights[place], -1, torch.float32).to(q.dtype)
+            if plan.softcap is not None:
+                gs = gs * (1.0 - caps[place] * caps[place])
+            torch.bmm(gs, k, out=gq)
+            torch.bmm(gs.transpose(1, 2), q, out=gk)
+        gq_NHD = plan.to_tokens(gq_PD.index_select(0, plan.queries.scatter).mul_(plan.factor))
+        return gq_NHD, _to_source(gk_PD, plan), _to_source(gv_PD, plan), None
 
 
-def _drop_weights(weights_SHLL: Tensor, module: nn.Module, batch: RaggedBatch) -> Tensor:
-    """Drop attention weights with keys of (query token, head) and columns of key places."""
+def _gather(x_NHD: Tensor, index: HeadIndex) -> Tensor:
+    return x_NHD.reshape(-1, x_NHD.shape[2]).index_select(0, index.gather)
+
+
+def _to_source(g_PD: Tensor, plan: _Plan) -> Tensor:
+    """Gradient at places back to tokens and key heads; query heads that share one add up."""
+    g_NHD = g_PD.index_select(0, plan.keys.scatter).view(-1, plan.heads, g_PD.shape[1])
+    if plan.heads == plan.source_heads:
+        return g_NHD
+    return g_NHD.view(-1, plan.source_heads, plan.heads // plan.source_heads, g_PD.shape[1]).sum(2)
+
+
+def _dropped(x_BQL: Tensor, multiplier: Tensor | None) -> Tensor:
+    return x_BQL if multiplier is None else x_BQL * multiplier
+
+
+def _multipliers(
+    module: nn.Module, batch: RaggedBatch, heads: int, pooled_only: bool, dtype: torch.dtype
+) -> list[Tensor | None]:
+    """Dropout of attention weights, [S * H, Q, L] a bucket: keys of (query token, head), columns of key places."""
     p = attention_dropout(module)
     if p == 0.0 or batch.row_keys_N is None:
-        return weights_SHLL
+        return [None] * len(batch.buckets.buckets)
     site: int = getattr(module, SITE_ATTRIBUTE)
     group: DropoutSites = getattr(module, GROUP_ATTRIBUTE)
-    heads = torch.arange(1, weights_SHLL.shape[1] + 1, device=weights_SHLL.device) << 40
-    keys_SHL = batch.row_keys_N[batch.attention_gather_SL].unsqueeze(1) ^ heads.view(1, -1, 1)
-    width, dtype = weights_SHLL.shape[-1], weights_SHLL.dtype
-    return weights_SHLL * group.multiplier(batch, site, keys_SHL, width, p=p, dtype=dtype)
+    drawn: list[Tensor | None] = []
+    for place, bucket in enumerate(batch.buckets.buckets):
+        keys_SHQ = batch.buckets.weight_keys(place, batch.row_keys_N, heads, pooled_only=pooled_only)
+        multiplier_SHQL = group.multiplier(batch, site, keys_SHQ, bucket.width, p=p, dtype=dtype)
+        drawn.append(multiplier_SHQL.flatten(0, 1))
+    return drawn
 
 
 def attention_dropout(module: nn.Module) -> float:

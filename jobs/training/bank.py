@@ -80,12 +80,33 @@ class SlotBank:
         self.theta = torch.zeros(slots, layout.width, device=device)
         self.grad = torch.zeros(slots, layout.width, device=device)
         self._leaves: dict[int, dict[str, Tensor]] = {}
+        self._rounded: dict[torch.dtype, Tensor] = {}
+        self._rounded_views: dict[tuple[torch.dtype, int], dict[str, Tensor]] = {}
 
     def leaves(self, count: int) -> dict[str, Tensor]:
         """Views of the first `count` rows, by tensor name: [count, *shape], leaves of autograd."""
         if count not in self._leaves:
             self._leaves[count] = {name: self._leaf(place, count) for name, place in self.layout.slices.items()}
         return self._leaves[count]
+
+    def rounded(self, count: int, dtype: torch.dtype) -> dict[str, Tensor]:
+        """The first `count` rows in a compute type, by tensor name: [count, *shape].
+
+        Side effects:
+            overwrites what an earlier call gave.
+        """
+        if dtype == self.theta.dtype:
+            return {name: leaf.detach() for name, leaf in self.leaves(count).items()}
+        if dtype not in self._rounded:
+            self._rounded[dtype] = torch.empty_like(self.theta, dtype=dtype)
+        whole = self._rounded[dtype]
+        whole[:count].copy_(self.theta[:count])
+        if (dtype, count) not in self._rounded_views:
+            self._rounded_views[dtype, count] = {
+                name: whole[:count, place.start : place.stop].view(count, *place.shape)
+                for name, place in self.layout.slices.items()
+            }
+        return self._rounded_views[dtype, count]
 
     def _leaf(self, place: Slice, count: int) -> Tensor:
         leaf = self.theta[:count, place.start : place.stop].view(count, *place.shape).detach()
@@ -97,12 +118,12 @@ class SlotBank:
         """Fill a row with a cell's own tensors; everything else in it becomes zero."""
         self.theta[row].zero_()
         self.grad[row].zero_()
-        self.overwrite(row, tensors)
+        self.fill(self.theta[row], tensors)
 
-    def overwrite(self, row: int, tensors: Mapping[str, Tensor]) -> None:
-        """Replace some tensors of a row; the rest of it stays."""
+    def fill(self, row_P: Tensor, tensors: Mapping[str, Tensor]) -> None:
+        """Replace some tensors of a row of this layout; the rest of it stays."""
         for name, tensor in tensors.items():
-            _own_region(self.theta[row], self.layout.slices[name], tuple(tensor.shape)).copy_(tensor)
+            _own_region(row_P, self.layout.slices[name], tuple(tensor.shape)).copy_(tensor)
 
     def read(self, row_P: Tensor, shapes: Shapes) -> dict[str, Tensor]:
         """Copy a cell's own tensors out of a row, without the padding."""

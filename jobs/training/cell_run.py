@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -53,6 +53,17 @@ class Curve:
     value: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class MicroBatch:
+    """What a cell trains on in one pass."""
+
+    rows: np.ndarray
+    """Indices of training rows."""
+    step_rows: int
+    """Rows of the whole optimiser step."""
+    completes_step: bool
+
+
 @dataclass(kw_only=True, eq=False)
 class CellRun:
     """The state of one cell in training."""
@@ -68,7 +79,7 @@ class CellRun:
     """Optimiser steps made."""
     best_step: int = 0
     best_value: float | None = None
-    best_row_P: Tensor | None = None
+    best_tensors: Mapping[str, Tensor] | None = None
     best_validation_nC: np.ndarray | None = None
     evaluations_without_gain: int = 0
     stopped_early: bool = False
@@ -110,12 +121,8 @@ class CellRun:
         """Passes over the training rows made so far."""
         return self.step / self.steps_per_epoch
 
-    def next_micro_batch(self) -> tuple[np.ndarray, int, bool]:
-        """Take the next rows.
-
-        Returns:
-            row indices, rows of the whole optimiser step, and whether this micro-batch completes it.
-        """
+    def next_micro_batch(self) -> MicroBatch:
+        """Take the next rows."""
         if self._batches is None:
             self._batches = schedule.effective_batches(
                 self.recipe,
@@ -128,7 +135,11 @@ class CellRun:
             self._micro, self._micro_done = next(self._batches), 0
         rows = self._micro[self._micro_done]
         self._micro_done += 1
-        return rows, sum(len(m) for m in self._micro), self._micro_done == len(self._micro)
+        return MicroBatch(
+            rows=rows,
+            step_rows=sum(len(m) for m in self._micro),
+            completes_step=self._micro_done == len(self._micro),
+        )
 
     @property
     def micro_index(self) -> int:
@@ -156,12 +167,12 @@ class CellRun:
         self.loss_steps += 1
         self.last_finite_loss = loss
 
-    def note_evaluation(self, logits_nC: np.ndarray, row_P: Tensor) -> list[MetricValue]:
+    def note_evaluation(self, logits_nC: np.ndarray, tensors: Callable[[], Mapping[str, Tensor]]) -> list[MetricValue]:
         """Record a validation, keep the state when it is the best so far, count patience.
 
         Args:
             logits_nC: validation logits, float32.
-            row_P: the cell's row of the bank; copied when it is the best.
+            tensors: copies the cell's tensors; called when this is the best state so far.
         Returns:
             the validation metrics.
         """
@@ -172,10 +183,12 @@ class CellRun:
         for metric in metrics:
             if metric.value is not None:
                 self._add_curve("validation", metric.name, metric.value)
-        self._judge(metrics, logits_nC, row_P)
+        self._judge(metrics, logits_nC, tensors)
         return metrics
 
-    def _judge(self, metrics: Sequence[MetricValue], logits_nC: np.ndarray, row_P: Tensor) -> None:
+    def _judge(
+        self, metrics: Sequence[MetricValue], logits_nC: np.ndarray, tensors: Callable[[], Mapping[str, Tensor]]
+    ) -> None:
         select_on = self.recipe.select_on
         value = None
         if select_on != "last":
@@ -183,9 +196,9 @@ class CellRun:
             if value is not None and not METRICS[select_on].higher_is_better:
                 value = -value
         gained = select_on == "last" or (value is not None and (self.best_value is None or value > self.best_value))
-        if gained or self.best_row_P is None:
+        if gained or self.best_tensors is None:
             self.best_value, self.best_step = value, self.step
-            self.best_row_P = row_P.clone()
+            self.best_tensors = tensors()
             self.best_validation_nC = logits_nC
         if gained:
             self.evaluations_without_gain = 0

@@ -102,7 +102,8 @@ def _probe_recipe(recipe: RecipeSpec) -> RecipeSpec:
 def _alone(packed: PackedCell, data: CellData, base: Base) -> Iterator[tuple[PackEngine, CellRun, float]]:
     """A fresh run of the cell in an engine of its own, and the seconds its admission took."""
     run = start_cell(packed, data, base)
-    engine = engine_class(packed.cell.strategy)(base, RowLayout([run.shapes]), slots=1)
+    layout = None if base.compute.numerics == "exact" else RowLayout([run.shapes])
+    engine = engine_class(packed.cell.strategy)(base, layout, slots=1)
     try:
         started = _now(engine.device)
         engine.admit(run)

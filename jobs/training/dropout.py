@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import torch
 from torch import Tensor, nn
 
-from jobs.training.ragged import RaggedBatch
+from jobs.training.ragged import RaggedBatch, Rows
+
+if TYPE_CHECKING:
+    from jobs.training.low_rank import LayerAdapters
 
 _WORDS_AHEAD = 1 << 18
 """32-bit hashes drawn at once, about what a core's cache holds."""
@@ -31,18 +34,25 @@ class PackState(threading.local):
     def __init__(self) -> None:
         """Start outside of any pass."""
         self.batch: RaggedBatch | None = None
-        self.adapters: dict[str, tuple[Tensor, Tensor]] | None = None
-        """By module name: (A [n, r, in], B [n, out, r]); None: run the base alone."""
-        self.scaling_n: Tensor | None = None
-        self.adapter_dropout_n: Tensor | None = None
-        """LoRA dropout of every cell; None when no cell has any."""
+        self.is_narrow = False
+        """True inside layers that see the pooled tokens only."""
+        self.adapters: LayerAdapters | None = None
+        """None: run the base alone."""
+        self.adapter_dropout: float | Tensor = 0.0
+        """LoRA dropout of all cells, or float64, one a cell."""
 
     @property
-    def current(self) -> RaggedBatch:
+    def running(self) -> RaggedBatch:
         """The running batch."""
         if self.batch is None:
             raise RuntimeError("the base was called outside of a packed pass")
         return self.batch
+
+    @property
+    def current(self) -> Rows:
+        """The rows that layers see at this place."""
+        batch = self.running
+        return batch.pooled if self.is_narrow and batch.pooled is not None else batch
 
 
 class DropoutSites:
@@ -60,7 +70,7 @@ class DropoutSites:
         self._sites.append(site)
 
     def multiplier(
-        self, batch: RaggedBatch, site: int, keys: Tensor, columns: int, *, p: float | Tensor, dtype: torch.dtype
+        self, batch: Rows, site: int, keys: Tensor, columns: int, *, p: float | Tensor, dtype: torch.dtype
     ) -> Tensor:
         """What activations at a place are multiplied with: 0, or 1 / (1 - p).
 
@@ -90,7 +100,7 @@ def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | 
         keys: int64, any shape: one key a row.
         columns: width of a row.
         sites: numbers of places in the network; each has bits of its own.
-        p: probability to drop an element, or one a row (shape of keys); met to 1/65536.
+        p: probability to drop an element, or float64, one a row (shape of keys); met to 1/65536.
         dtype: of the result.
     Returns:
         0 or 1 / (1 - p): first the sites, then the shape of keys, then `columns`.
@@ -105,11 +115,18 @@ def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | 
     z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 16))
     halves = z.view(torch.int16)[..., :columns]
-    if isinstance(p, Tensor):
-        keep = (1.0 - p).unsqueeze(-1)
-        limit = (keep.double() * 2.0**16 - 2.0**15).round().clamp(max=2.0**15).to(torch.int32) - 1
-        return (halves <= limit.to(torch.int16)).to(dtype).div_(keep.to(dtype))
-    return (halves <= min(round((1.0 - p) * 2.0**16 - 2.0**15), 2**15) - 1).to(dtype).div_(1.0 - p)
+    if not isinstance(p, Tensor):
+        limit, scale = _limit_and_scale(torch.tensor(p, dtype=torch.float64), dtype)
+        return (halves <= int(limit)).to(dtype).mul_(float(scale))
+    limit, scale = _limit_and_scale(p.unsqueeze(-1), dtype)
+    return (halves <= limit).to(dtype).mul_(scale)
+
+
+def _limit_and_scale(p: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The largest 16-bit number that keeps an element, and what is kept's factor: the same bits for one p or many."""
+    keep = 1.0 - p
+    limit = (keep * 2.0**16 - 2.0**15).round().clamp(max=2.0**15) - 1
+    return limit.to(torch.int16), (1.0 / keep).to(dtype)
 
 
 def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:

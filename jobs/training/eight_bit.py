@@ -6,7 +6,7 @@ published recipes that name it can be replayed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -23,6 +23,25 @@ class EightBitAdamW:
         """Start without any cell."""
         self.bank = bank
         self._cells: dict[str, tuple[dict[str, nn.Parameter], Any]] = {}
+
+    def state_of(self, cell_id: str) -> dict[str, Tensor]:
+        """What has to be kept to go on elsewhere, by tensor name and state name; empty for other cells."""
+        if cell_id not in self._cells:
+            return {}
+        parameters, optimizer = self._cells[cell_id]
+        return {
+            f"{name}/{key}": torch.as_tensor(value).clone()
+            for name, parameter in parameters.items()
+            for key, value in optimizer.state[parameter].items()
+        }
+
+    def restore(self, settings: RowStep, state: Mapping[str, Tensor]) -> None:
+        """Take a cell up with the state that `state_of` gave; its tensors stand in the bank already."""
+        parameters, optimizer = self._cell(settings)
+        for key, value in state.items():
+            name, _, what = key.rpartition("/")
+            kept = value.to(parameters[name].device) if value.dim() else int(value)
+            optimizer.state[parameters[name]][what] = kept
 
     def forget(self, cell_id: str) -> None:
         """Drop a cell's optimiser state."""
@@ -57,7 +76,7 @@ class EightBitAdamW:
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate
         optimizer.step()
-        self.bank.overwrite(settings.row, {name: p.detach() for name, p in parameters.items()})
+        self.bank.fill(self.bank.theta[settings.row], {name: p.detach() for name, p in parameters.items()})
 
     def _cell(self, settings: RowStep) -> tuple[dict[str, nn.Parameter], Any]:
         if settings.cell_id not in self._cells:

@@ -1,17 +1,17 @@
 """The pack engine: one forward and backward pass over the shared base for all cells in flight.
 
-`fast` runs all cells in one engine with many slots. `exact` gives every cell an engine with one
-slot over the same base: each operation then sees the shapes it would see alone, so a cell's numbers
-cannot depend on its neighbours.
+Layers that treat every row for itself see all rows of all cells at once. Matrix products, heads, losses and
+optimisers work group by group (`slots.SlotGroup`): in `fast` all cells are one group; in `exact` every cell is a
+group of its own, so each of its products has the shape it would have alone.
 
-Shapes: N tokens, S texts, n live cells, b texts of a cell, C classes of the widest head, H hidden width.
+Shapes: N tokens, S texts, n cells of a group, b texts of a cell, C classes of a group's widest head, H hidden width.
 """
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,17 +21,16 @@ from torch import Tensor
 
 from jobs.models.head import DropoutFn, apply_head
 from jobs.models.loading import Base
-from jobs.spec import RecipeSpec
-from jobs.training import schedule
-from jobs.training.bank import RowLayout, SlotBank
-from jobs.training.cell_run import CellRun
+from jobs.training.bank import RowLayout
+from jobs.training.cell_run import CellRun, MicroBatch
 from jobs.training.dropout import packed_dropout
-from jobs.training.eight_bit import EightBitAdamW
-from jobs.training.optimizer import LossScales, RowAdamW, RowStep
-from jobs.training.ragged import RaggedBatch, pad_rows, ragged_batch, step_key, unpad_rows
+from jobs.training.low_rank import GroupAdapters
+from jobs.training.ragged import CellGroup, RaggedBatch, ragged_batch, step_key
+from jobs.training.rows import pad_rows, unpad_rows
+from jobs.training.slots import Divergence, RowState, SlotGroup
 
 EVALUATION_TEXTS = 256
-"""Texts of one evaluation pass over all cells together; 32 at least for each."""
+"""Texts of one evaluation pass over all cells of a group together; 32 at least for each."""
 _HEAD_SITE = 1 << 20
 
 # Leaves are strided views of the bank on purpose; gradients accumulate in place all the same.
@@ -39,59 +38,82 @@ warnings.filterwarnings("ignore", message="grad and param do not obey the gradie
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divergence:
-    """A cell that must leave because its loss or gradient is not finite."""
+class Part:
+    """Cells of one slot group that take part in a pass."""
 
-    run: CellRun
-    reason: str
+    slots: SlotGroup
+    runs: tuple[CellRun, ...]
 
 
 class PackEngine:
     """Trains the cells it holds in lock step; cells come and go between steps."""
 
-    def __init__(self, base: Base, layout: RowLayout, *, slots: int) -> None:
-        """Allocate rows for `slots` cells on the base's device."""
+    def __init__(self, base: Base, layout: RowLayout | None, *, slots: int) -> None:
+        """Make room for some cells.
+
+        Args:
+            base: what they share.
+            layout: `fast`: a row wide enough for every cell that will come. None: `exact`, every cell apart.
+            slots: cells in flight at most.
+        """
         self.base = base
         self.device = base.compute.device
-        self.bank = SlotBank(layout, slots=slots, device=self.device)
-        self.adamw = RowAdamW(self.bank)
-        self.eight_bit = EightBitAdamW(self.bank)
-        self.scales = LossScales(slots, self.device) if base.compute.dtype == torch.float16 else None
-        self.live: list[CellRun] = []
+        self.slots = slots
+        self._shared = None if layout is None else self._new_group(layout, slots)
+
+        self._apart: list[SlotGroup] = []
+
+    def _new_group(self, layout: RowLayout, slots: int) -> SlotGroup:
+        return SlotGroup(layout, slots=slots, device=self.device, dtype=self.base.compute.dtype)
 
     @property
-    def has_room(self) -> bool:
-        """True when another cell can be admitted."""
-        return len(self.live) < self.bank.slots
+    def groups(self) -> list[SlotGroup]:
+        """Groups with cells in them."""
+        every = self._apart if self._shared is None else [self._shared]
+        return [group for group in every if group.live]
 
-    def admit(self, run: CellRun) -> None:
-        """Put a cell into the next free row with its initial tensors and a clean optimiser state."""
-        row = len(self.live)
-        self.bank.write(row, run.initial)
-        self.adamw.reset(row)
-        self.eight_bit.forget(run.cell_id)
-        if self.scales is not None:
-            self.scales.reset(row)
-        self.live.append(run)
+    @property
+    def live(self) -> list[CellRun]:
+        """All cells in flight."""
+        return [run for group in self.groups for run in group.live]
+
+    def has_room_for(self, run: CellRun) -> bool:
+        """True when the cell can be admitted."""
+        if self._shared is not None:
+            return self._shared.has_room_for(run)
+        return len(self._apart) < self.slots
+
+    def admit(self, run: CellRun, state: RowState | None = None) -> None:
+        """Take a cell in, at its start or where another engine left off."""
+        if self._shared is not None:
+            self._shared.admit(run, state)
+            return
+        self._apart.append(self._new_group(RowLayout([run.shapes]), 1))
+        self._apart[-1].admit(run, state)
+
+    def state_of(self, run: CellRun) -> RowState:
+        """Everything that has to be kept for the cell to go on in another engine."""
+        return self._group_of(run).state_of(run)
 
     def release(self, run: CellRun) -> None:
-        """Take a cell out; the last row moves into its place so that live rows stay together."""
-        row, last = self.live.index(run), len(self.live) - 1
-        if row != last:
-            for part in (self.bank, self.adamw, self.scales):
-                if part is not None:
-                    part.move(last, row)
-            self.live[row] = self.live[last]
-        self.live.pop()
-        self.eight_bit.forget(run.cell_id)
+        """Take a cell out."""
+        self._group_of(run).release(run)
+        self._apart = [group for group in self._apart if group.live]
+
+    def _group_of(self, run: CellRun) -> SlotGroup:
+        return next(group for group in self.groups if run in group.live)
 
     def row_of(self, run: CellRun) -> Tensor:
         """The cell's current row of numbers (a view)."""
-        return self.bank.theta[self.live.index(run)]
+        return self._group_of(run).row_of(run)
 
-    def tensors_of(self, run: CellRun, row_P: Tensor) -> dict[str, Tensor]:
-        """A cell's own tensors out of a row of this engine."""
-        return self.bank.read(row_P, run.shapes)
+    def tensors_of(self, run: CellRun) -> dict[str, Tensor]:
+        """Copies of a cell's own tensors as they stand."""
+        return self._group_of(run).tensors_of(run)
+
+    def put_tensors(self, run: CellRun, tensors: Mapping[str, Tensor]) -> None:
+        """Replace a cell's own tensors."""
+        self._group_of(run).put_tensors(run, tensors)
 
     def step(self) -> list[Divergence]:
         """One micro-batch of every live cell; cells whose effective batch is complete are updated.
@@ -100,57 +122,62 @@ class PackEngine:
             cells that diverged: not updated, still live, for the caller to release.
         """
         started = time.perf_counter()
-        taken = [run.next_micro_batch() for run in self.live]
-        keys = [step_key(run.packed.cell.seed, run.step, run.micro_index) for run in self.live]
-        batch = self._batch(self.live, [rows for rows, _, _ in taken], "train", keys)
-        logits_nbC = self._forward(batch, self.live, training=True)
-        losses_n = self._losses(logits_nbC, batch, taken)
-        self._backward(losses_n)
-        divergences = self._update(losses_n, taken)
-        self._share_time(time.perf_counter() - started, batch, taken)
+        parts = [Part(slots=group, runs=tuple(group.live)) for group in self.groups]
+        taken = [[run.next_micro_batch() for run in part.runs] for part in parts]
+        batch = self._batch(parts, [micro.rows for own in taken for micro in own], "train")
+        losses = [
+            _losses(logits_nbC, group, part.runs, own)
+            for logits_nbC, group, part, own in zip(
+                self._forward(batch, parts, training=True), batch.groups, parts, taken, strict=True
+            )
+        ]
+        torch.stack([part.slots.scaled(own).sum() for part, own in zip(parts, losses, strict=True)]).sum().backward()  # type: ignore[no-untyped-call]
+        self.base.state.batch = None
+        divergences = [
+            divergence
+            for part, losses_n, own in zip(parts, losses, taken, strict=True)
+            for divergence in part.slots.update(losses_n.detach(), own)
+        ]
+        self._share_time(time.perf_counter() - started, batch, parts)
         return divergences
 
-    def _batch(
-        self, runs: Sequence[CellRun], rows: Sequence[np.ndarray], split: str, keys: Sequence[int] | None
-    ) -> RaggedBatch:
-        """Lay out some rows of every cell for one pass."""
+    def _batch(self, parts: Sequence[Part], rows: Sequence[np.ndarray], split: str) -> RaggedBatch:
+        """Lay out some rows of every cell for one pass; dropout has keys in training only."""
+        runs = [run for part in parts for run in part.runs]
         texts = [[run.data.tokens[split][i] for i in own] for run, own in zip(runs, rows, strict=True)]
-        return ragged_batch(texts, position_offset=self.base.position_offset, device=self.device, keys=keys)
+        return self._laid_out(parts, texts, split)
 
-    def _forward(self, batch: RaggedBatch, runs: Sequence[CellRun], *, training: bool) -> Tensor:
-        leaves = self.bank.leaves(len(self.live))
-        if list(runs) != self.live:
-            rows = torch.tensor([self.live.index(run) for run in runs], device=self.device)
-            leaves = {name: leaf.index_select(0, rows) for name, leaf in leaves.items()}
-        pooled_SH = self._pooled(batch, runs, leaves, training)
-        pooled_nbH = pad_rows(pooled_SH, batch.text_gather_nb, batch.text_scatter_S)
-        head = {name.removeprefix("head."): leaf for name, leaf in leaves.items() if name.startswith("head.")}
-        dropout = HeadDropout(batch, self.base.head_dropout) if training else DropoutFn()
-        logits_nbC = apply_head(self.base.family.head, pooled_nbH, head, dropout)
-        return logits_nbC.masked_fill(self._absent_classes(runs, logits_nbC.shape[-1]), float("-inf"))
+    def _laid_out(self, parts: Sequence[Part], texts: Sequence[Sequence[np.ndarray]], split: str) -> RaggedBatch:
+        runs = [run for part in parts for run in part.runs]
+        keys = [step_key(run.packed.cell.seed, run.step, run.micro_index) for run in runs]
+        return ragged_batch(
+            texts,
+            position_offset=self.base.position_offset,
+            device=self.device,
+            keys=keys if split == "train" else None,
+            group_sizes=[len(part.runs) for part in parts],
+            pooling=self.base.family.pooling,
+        )
 
-    def _pooled(
-        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
-    ) -> Tensor:
+    def _forward(self, batch: RaggedBatch, parts: Sequence[Part], *, training: bool) -> Iterator[Tensor]:
+        """Logits [n, b, C] of every group; classes that a cell does not have are minus infinity."""
+        pooled_SH = self._pooled(batch, parts, training)
+        for group, part in zip(batch.groups, parts, strict=True):
+            pooled_nbH = pad_rows(pooled_SH[group.texts], group.text_places)
+            dropout = HeadDropout(batch, group, self.base.head_dropout) if training else DropoutFn()
+            logits_nbC = apply_head(self.base.family.head, pooled_nbH, part.slots.heads(part.runs), dropout)
+            yield _without_absent_classes(logits_nbC, part.runs)
+
+    def _pooled(self, batch: RaggedBatch, parts: Sequence[Part], training: bool) -> Tensor:
         """Vectors that the heads see, one a text, in the batch's order."""
-        hidden_ND = self._run_base(batch, runs, leaves, training)
-        pooled_SH = self.base.pool(hidden_ND)
-        self.base.state.batch = None
-        return pooled_SH
+        hidden_ND = self._run_base(batch, parts, training)
+        return self.base.pool(hidden_ND)
 
-    def _run_base(
-        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
-    ) -> Tensor:
+    def _run_base(self, batch: RaggedBatch, parts: Sequence[Part], training: bool) -> Tensor:
         state = self.base.state
-        state.batch = batch
-        state.adapters = {
-            name.removesuffix(".lora_A"): (leaf, leaves[name.removesuffix("A") + "B"])
-            for name, leaf in leaves.items()
-            if name.endswith(".lora_A")
-        }
-        state.scaling_n = torch.tensor([run.scaling for run in runs], device=self.device)
-        drop = [run.packed.cell.lora.dropout if run.packed.cell.lora else 0.0 for run in runs]
-        state.adapter_dropout_n = torch.tensor(drop, device=self.device) if training and any(drop) else None
+        state.batch, state.is_narrow = batch, False
+        state.adapters = _by_layer([part.slots.adapters(part.runs) for part in parts])
+        state.adapter_dropout = self._adapter_dropout([run for part in parts for run in part.runs], training)
         with torch.set_grad_enabled(training):
             output = self.base.model(
                 input_ids=batch.input_ids_N.unsqueeze(0), position_ids=batch.position_ids_N.unsqueeze(0)
@@ -158,70 +185,23 @@ class PackEngine:
         hidden_ND: Tensor = output.last_hidden_state.squeeze(0)
         return hidden_ND
 
-    def _absent_classes(self, runs: Sequence[CellRun], width: int) -> Tensor:
-        labels_n = torch.tensor([run.num_labels for run in runs], device=self.device)
-        return (torch.arange(width, device=self.device) >= labels_n.unsqueeze(1)).unsqueeze(1)
+    def _adapter_dropout(self, runs: Sequence[CellRun], training: bool) -> float | Tensor:
+        p = [run.packed.cell.lora.dropout if training and run.packed.cell.lora else 0.0 for run in runs]
+        if len(set(p)) <= 1:
+            return p[0] if p else 0.0
+        return torch.tensor(p, dtype=torch.float64, device=self.device)
 
-    def _losses(self, logits_nbC: Tensor, batch: RaggedBatch, taken: Sequence[tuple[np.ndarray, int, bool]]) -> Tensor:
-        """Each cell's share of its own effective batch's mean loss."""
-        labels = [run.data.labels["train"][rows] for run, (rows, _, _) in zip(self.live, taken, strict=True)]
-        labels_S = torch.from_numpy(np.concatenate(labels)).to(self.device)
-        logits_SC = unpad_rows(logits_nbC.flatten(0, 1), batch.text_scatter_S)
-        loss_S = F.cross_entropy(logits_SC, labels_S, reduction="none")
-        weight_n = torch.tensor([1.0 / total for _, total, _ in taken], device=self.device)
-        loss_nb = pad_rows(loss_S, batch.text_gather_nb, batch.text_scatter_S)
-        return (loss_nb * batch.text_mask_nb).sum(1) * weight_n
-
-    def _backward(self, losses_n: Tensor) -> None:
-        scaled_n = losses_n if self.scales is None else losses_n * self.scales.scale[: len(self.live)]
-        scaled_n.sum().backward()  # type: ignore[no-untyped-call]
-
-    def _update(self, losses_n: Tensor, taken: Sequence[tuple[np.ndarray, int, bool]]) -> list[Divergence]:
-        for run, loss in zip(self.live, losses_n.detach().tolist(), strict=True):
-            run.loss_pending += loss
-        rows = [row for row, (_, _, complete) in enumerate(taken) if complete]
-        norms: dict[int, float] = {}
-        for optimizer, name in ((self.adamw, "adamw"), (self.eight_bit, "adamw_bnb_8bit")):
-            own = [row for row in rows if self.live[row].recipe.optimizer == name]
-            if own:
-                scale_n = None if self.scales is None else self.scales.scale[own]
-                steps = [_row_step(row, self.live[row]) for row in own]
-                found = optimizer.step(steps, grad_scale_n=scale_n)
-                norms.update(zip(own, found.tolist(), strict=True))
-        return [d for row in rows if (d := self._after_step(row, norms[row])) is not None]
-
-    def _after_step(self, row: int, norm: float) -> Divergence | None:
-        """Count the step of one cell, or say that it diverged."""
-        run = self.live[row]
-        loss, run.loss_pending = run.loss_pending, 0.0
-        finite = bool(np.isfinite(norm) and np.isfinite(loss))
-        if self.scales is not None and self.scales.after_step(row, finite=finite) and not finite:
-            run.step += 1  # fp16 overflow: the step is skipped with a smaller scale, as GradScaler does
-            run.skipped_steps += 1
-            return None
-        if not finite:
-            what = "loss" if not np.isfinite(loss) else "gradient"
-            return Divergence(
-                run=run,
-                reason=f"{what} not finite at step {run.step + 1} of {run.total_steps}; last finite loss "
-                f"{run.last_finite_loss}; learning rate {run.recipe.learning_rate}",
-            )
-        run.step += 1
-        run.note_loss(loss)
-        return None
-
-    def _share_time(self, seconds: float, batch: RaggedBatch, taken: Sequence[tuple[np.ndarray, int, bool]]) -> None:
-        """Attribute a pass to its cells by their share of rows."""
-        total = sum(len(rows) for rows, _, _ in taken)
-        tokens = batch.num_tokens / total
-        for run, (rows, _, _) in zip(self.live, taken, strict=True):
-            run.seconds += seconds * len(rows) / total
-            run.trained_rows += len(rows)
-            run.tokens_trained += round(tokens * len(rows))
+    def _share_time(self, seconds: float, batch: RaggedBatch, parts: Sequence[Part]) -> None:
+        """Attribute a pass to its cells by their share of tokens."""
+        runs = [run for part in parts for run in part.runs]
+        for run, tokens, texts in zip(runs, batch.rows_n.tolist(), batch.texts_n.tolist(), strict=True):
+            run.seconds += seconds * tokens / batch.num_rows
+            run.trained_rows += texts
+            run.tokens_trained += tokens
 
     @torch.no_grad()
     def predict(self, runs: Sequence[CellRun], split: str) -> list[np.ndarray]:
-        """Logits of several live cells on a split, in one pass after another.
+        """Logits of several live cells on a split.
 
         Args:
             runs: live cells, each with its own rows.
@@ -229,53 +209,74 @@ class PackEngine:
         Returns:
             for every cell float32 [rows, its classes].
         """
+        found: dict[str, np.ndarray] = {}
+        for group in self.groups:  # one group after another: what it computes at once must not depend on others
+            own = tuple(run for run in group.live if run in runs)
+            if own:
+                found.update(self._predict_group(Part(slots=group, runs=own), split))
+        return [found[run.cell_id] for run in runs]
+
+    def _predict_group(self, part: Part, split: str) -> dict[str, np.ndarray]:
         started = time.perf_counter()
-        results = [np.empty((len(run.data.tokens[split]), run.num_labels), np.float32) for run in runs]
+        runs = part.runs
+        results = {run.cell_id: np.empty((len(run.data.tokens[split]), run.num_labels), np.float32) for run in runs}
         orders = [np.argsort([len(t) for t in run.data.tokens[split]], kind="stable") for run in runs]
-        per_cell = max(32, EVALUATION_TEXTS // max(1, len(runs)))
-        for first in range(0, max((len(order) for order in orders), default=0), per_cell):
+        per_cell = max(32, EVALUATION_TEXTS // len(runs))
+        for first in range(0, max(len(order) for order in orders), per_cell):
             present = [k for k, order in enumerate(orders) if first < len(order)]
             chunk = [orders[k][first : first + per_cell] for k in present]
-            cells = [runs[k] for k in present]
-            batch = self._batch(cells, chunk, split, None)
-            logits_nbC = self._forward(batch, cells, training=False).cpu().numpy()
-            for place, (k, rows) in enumerate(zip(present, chunk, strict=True)):
-                results[k][rows] = logits_nbC[place, : len(rows), : runs[k].num_labels]
-        self._share_evaluation(time.perf_counter() - started, runs, split)
+            cells = Part(slots=part.slots, runs=tuple(runs[k] for k in present))
+            batch = self._batch([cells], chunk, split)
+            (logits_nbC,) = (t.cpu().numpy() for t in self._forward(batch, [cells], training=False))
+            for place, (run, rows) in enumerate(zip(cells.runs, chunk, strict=True)):
+                results[run.cell_id][rows] = logits_nbC[place, : len(rows), : run.num_labels]
+        self.base.state.batch = None
+        _share_evaluation(time.perf_counter() - started, runs, split)
         return results
-
-    def _share_evaluation(self, seconds: float, runs: Sequence[CellRun], split: str) -> None:
-        total = sum(len(run.data.tokens[split]) for run in runs) or 1
-        for run in runs:
-            rows = len(run.data.tokens[split])
-            run.eval_seconds += seconds * rows / total
-            run.eval_rows += rows
 
 
 class HeadDropout(DropoutFn):
     """Keyed dropout on head activations."""
 
-    def __init__(self, batch: RaggedBatch, p: float) -> None:
+    def __init__(self, batch: RaggedBatch, group: CellGroup, p: float) -> None:
         """Remember the batch's text keys and the probability."""
-        self._batch = batch
+        self._keys_S = None if p == 0.0 or batch.text_keys_S is None else batch.text_keys_S[group.texts]
+        self._gather_nb = group.text_places.gather_nR
         self._p = p
 
     def __call__(self, x_nbH: Tensor, site: int) -> Tensor:
         """Drop with the keys of the texts."""
-        if self._p == 0.0 or self._batch.text_keys_S is None:
+        if self._keys_S is None:
             return x_nbH
-        keys_nb = self._batch.text_keys_S[self._batch.text_gather_nb]
-        return packed_dropout(x_nbH, keys_nb, site=_HEAD_SITE + site, p=self._p)
+        return packed_dropout(x_nbH, self._keys_S[self._gather_nb], site=_HEAD_SITE + site, p=self._p)
 
 
-def _row_step(row: int, run: CellRun) -> RowStep:
-    recipe: RecipeSpec = run.recipe
-    return RowStep(
-        row=row,
-        learning_rate=schedule.learning_rate(recipe, step=run.step, total_steps=run.total_steps),
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        step=run.step - run.skipped_steps + 1,
-        cell_id=run.cell_id,
-        shapes=run.shapes,
-    )
+def _by_layer(groups: Sequence[dict[str, GroupAdapters]]) -> dict[str, list[GroupAdapters | None]]:
+    names = dict.fromkeys(name for adapters in groups for name in adapters)
+    return {name: [adapters.get(name) for adapters in groups] for name in names}
+
+
+def _without_absent_classes(logits_nbC: Tensor, runs: Sequence[CellRun]) -> Tensor:
+    width = logits_nbC.shape[-1]
+    if all(run.num_labels == width for run in runs):
+        return logits_nbC
+    labels_n = torch.tensor([run.num_labels for run in runs], device=logits_nbC.device)
+    absent_n1C = (torch.arange(width, device=logits_nbC.device) >= labels_n.unsqueeze(1)).unsqueeze(1)
+    return logits_nbC.masked_fill(absent_n1C, float("-inf"))
+
+
+def _losses(logits_nbC: Tensor, group: CellGroup, runs: Sequence[CellRun], taken: Sequence[MicroBatch]) -> Tensor:
+    """Each cell's share of its own effective batch's mean loss."""
+    labels = [run.data.labels["train"][micro.rows] for run, micro in zip(runs, taken, strict=True)]
+    labels_S = torch.from_numpy(np.concatenate(labels)).to(logits_nbC.device)
+    loss_S = F.cross_entropy(unpad_rows(logits_nbC, group.text_places), labels_S, reduction="none")
+    weight_n = torch.tensor([1.0 / micro.step_rows for micro in taken], device=logits_nbC.device)
+    return pad_rows(loss_S, group.text_places).sum(1) * weight_n
+
+
+def _share_evaluation(seconds: float, runs: Sequence[CellRun], split: str) -> None:
+    total = sum(len(run.data.tokens[split]) for run in runs) or 1
+    for run in runs:
+        rows = len(run.data.tokens[split])
+        run.eval_seconds += seconds * rows / total
+        run.eval_rows += rows

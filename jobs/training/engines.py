@@ -5,7 +5,7 @@ Shapes: S texts, H hidden width.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -15,8 +15,9 @@ from jobs.models.loading import BASE_PREFIX, Base
 from jobs.spec import Strategy
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun
-from jobs.training.engine import PackEngine
+from jobs.training.engine import PackEngine, Part
 from jobs.training.ragged import RaggedBatch, ragged_batch
+from jobs.training.slots import RowState
 
 FEATURE_TEXTS = 64
 """Texts of one pass when features are computed."""
@@ -26,17 +27,18 @@ _ONE_TOKEN = np.zeros(1, np.int32)
 class HeadEngine(PackEngine):
     """Strategy head: the frozen base sees every text once, without dropout; then only heads are trained."""
 
-    def __init__(self, base: Base, layout: RowLayout, *, slots: int) -> None:
+    def __init__(self, base: Base, layout: RowLayout | None, *, slots: int) -> None:
         """Start without features."""
         super().__init__(base, layout, slots=slots)
+        self._is_exact = layout is None
         self._features: dict[bytes, Tensor] = {}
         self._split: dict[tuple[str, str], Tensor] = {}
 
-    def admit(self, run: CellRun) -> None:
+    def admit(self, run: CellRun, state: RowState | None = None) -> None:
         """Compute what is missing of the cell's features, then take it in."""
         for split, texts in run.data.tokens.items():
             self._split[run.cell_id, split] = self._features_of(texts)
-        super().admit(run)
+        super().admit(run, state)
 
     def release(self, run: CellRun) -> None:
         """Forget which features were the cell's; they stay for its neighbours."""
@@ -50,45 +52,45 @@ class HeadEngine(PackEngine):
         keys = sorted(missing, key=len)
         for first in range(0, len(keys), FEATURE_TEXTS):
             part = keys[first : first + FEATURE_TEXTS]
-            batch = ragged_batch(
-                [[missing[key] for key in part]],
-                position_offset=self.base.position_offset,
-                device=self.device,
-                keys=None,
-            )
-            pooled_SH = super()._pooled(batch, [], {}, training=False)
-            self._features.update(zip(part, pooled_SH, strict=True))
+            self._features.update(zip(part, self._compute([missing[key] for key in part]), strict=True))
         if not len(texts):
             return torch.empty(0, self.base.hidden, device=self.device)
         return torch.stack([self._features[text.tobytes()] for text in texts])
 
-    def _batch(
-        self, runs: Sequence[CellRun], rows: Sequence[np.ndarray], split: str, keys: Sequence[int] | None
-    ) -> RaggedBatch:
-        """Texts stand for themselves: one token each, so that only the places of texts are laid out."""
+    def _compute(self, texts: Sequence[np.ndarray]) -> Tensor:
+        """Pooled vectors of some texts; in `exact` each goes through products of its own, whoever is beside it."""
         batch = ragged_batch(
-            [[_ONE_TOKEN] * len(own) for own in rows], position_offset=0, device=self.device, keys=keys
+            [[text] for text in texts],
+            position_offset=self.base.position_offset,
+            device=self.device,
+            keys=None,
+            group_sizes=[1] * len(texts) if self._is_exact else None,
+            pooling=self.base.family.pooling,
         )
-        parts = [self._split[run.cell_id, split][torch.from_numpy(own)] for run, own in zip(runs, rows, strict=True)]
-        batch.features_SH = torch.cat(parts)
+        return super()._pooled(batch, [], training=False)
+
+    def _batch(self, parts: Sequence[Part], rows: Sequence[np.ndarray], split: str) -> RaggedBatch:
+        """Texts stand for themselves: one token each, so that only the places of texts are laid out."""
+        runs = [run for part in parts for run in part.runs]
+        batch = self._laid_out(parts, [[_ONE_TOKEN] * len(own) for own in rows], split)
+        features = [self._split[run.cell_id, split][torch.from_numpy(own)] for run, own in zip(runs, rows, strict=True)]
+        batch.features_SH = torch.cat(features)
         return batch
 
-    def _pooled(
-        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
-    ) -> Tensor:
+    def _pooled(self, batch: RaggedBatch, parts: Sequence[Part], training: bool) -> Tensor:
         """Look the features up."""
         if batch.features_SH is None:
-            return super()._pooled(batch, runs, leaves, training)
+            raise RuntimeError("a batch of texts without features reached the heads")
         return batch.features_SH
 
 
 class FullEngine(PackEngine):
     """Strategy full: one cell at a time; while it is in, the base's weights are views of its row."""
 
-    def admit(self, run: CellRun) -> None:
+    def admit(self, run: CellRun, state: RowState | None = None) -> None:
         """Start from the pretrained weights and let the base compute with the cell's own."""
-        super().admit(run)
-        leaves = self.bank.leaves(1)
+        super().admit(run, state)
+        leaves = self.groups[0].bank.leaves(1)
         for name, parameter in self.base.model.named_parameters():
             leaf = leaves[f"{BASE_PREFIX}{name}"]
             parameter.data = leaf.detach()[0]
@@ -103,13 +105,11 @@ class FullEngine(PackEngine):
             parameter.data = self.base.pristine[name]
         super().release(run)
 
-    def _run_base(
-        self, batch: RaggedBatch, runs: Sequence[CellRun], leaves: Mapping[str, Tensor], training: bool
-    ) -> Tensor:
+    def _run_base(self, batch: RaggedBatch, parts: Sequence[Part], training: bool) -> Tensor:
         """As in every engine, in the compute type although the weights are float32."""
         dtype, device = self.base.compute.dtype, self.device.type
         with torch.autocast(device, dtype=dtype, enabled=dtype != torch.float32):
-            return super()._run_base(batch, runs, {}, training)
+            return super()._run_base(batch, parts, training)
 
 
 def engine_class(strategy: Strategy) -> type[PackEngine]:

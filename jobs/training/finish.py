@@ -20,7 +20,7 @@ from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
 from jobs.training.peak_memory import peak_bytes
 from jobs.training.reloading import Reloaded
-from jobs.training.solo_costs import OFF, Solo
+from jobs.training.solo_costs import Solo
 
 
 def publish_cell(
@@ -32,7 +32,7 @@ def publish_cell(
     *,
     folders: Mapping[str, Path],
     reloaded: Reloaded,
-    solo: Solo = OFF,
+    solo: Solo,
 ) -> tuple[Path, float | None]:
     """Write a finished cell's folder.
 

@@ -140,6 +140,14 @@ class LossScales:
         self.scale[target] = self.scale[source]
         self._good_steps[target] = self._good_steps[source]
 
+    def state_of(self, row: int) -> tuple[float, int]:
+        """A row's scale and its good steps since the last change of mind."""
+        return float(self.scale[row]), self._good_steps[row]
+
+    def restore(self, row: int, state: tuple[float, int]) -> None:
+        """Put a row back to what `state_of` gave."""
+        self.scale[row], self._good_steps[row] = state
+
     def after_step(self, row: int, *, finite: bool) -> bool:
         """Adapt one row's scale; returns False when it cannot shrink any further (the cell diverged)."""
         if finite:

@@ -4,95 +4,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor, nn
-from transformers.pytorch_utils import Conv1D
+from torch import nn
 
 from jobs.errors import UserError
-from jobs.training.attention import GROUP_ATTRIBUTE, SITE_ATTRIBUTE, STATE_ATTRIBUTE
+from jobs.training.attention import GROUP_ATTRIBUTE, POOLED_ATTRIBUTE, SITE_ATTRIBUTE, STATE_ATTRIBUTE
 from jobs.training.dropout import DropoutSites, PackedDropout, PackState
-from jobs.training.ragged import RaggedBatch, pad_rows, unpad_rows
+from jobs.training.linear import PackedLinear, linear_shape
+from jobs.training.pooled_only import compute_pooled_only
+
+if TYPE_CHECKING:
+    from jobs.models.families import Family
 
 
-class PackedLinear(nn.Module):
-    """A frozen linear layer of the base plus the low-rank update of every cell in the pass."""
-
-    def __init__(
-        self,
-        base: nn.Module,
-        *,
-        name: str,
-        state: PackState,
-        site: int,
-        shape: tuple[int, int],
-        group: DropoutSites,
-    ) -> None:
-        """Wrap a layer; shape is (in, out); the group gathers layers of the same kind and width."""
-        super().__init__()
-        self.base = base
-        self.name = name
-        self.site = site
-        self.in_features, self.out_features = shape
-        self._state = state
-        self._group = group
-        group.add(site)
-
-    def forward(self, x_1NI: Tensor) -> Tensor:
-        """Base output plus scaling * B A drop(x), each cell with its own A and B."""
-        y_1NO: Tensor = self.base(x_1NI)
-        adapters = self._state.adapters
-        if adapters is None or self.name not in adapters:
-            return y_1NO
-        batch = self._state.current
-        update_NO = _low_rank_update(self._drop(x_1NI.squeeze(0), batch), *adapters[self.name], self._state, batch)
-        return y_1NO + update_NO.unsqueeze(0)
-
-    def _drop(self, x_NI: Tensor, batch: RaggedBatch) -> Tensor:
-        p_n = self._state.adapter_dropout_n
-        if p_n is None or batch.row_keys_N is None:
-            return x_NI
-        p_N = p_n[batch.cell_scatter_N // _places_per_cell(batch)]
-        width, dtype = self.in_features, x_NI.dtype
-        return x_NI * self._group.multiplier(batch, self.site, batch.row_keys_N, width, p=p_N, dtype=dtype)
-
-
-def _low_rank_update(x_NI: Tensor, a_nrI: Tensor, b_nOr: Tensor, state: PackState, batch: RaggedBatch) -> Tensor:
-    a_nrI, b_nOr = a_nrI.to(x_NI.dtype), b_nOr.to(x_NI.dtype)
-    if batch.cell_gather_nR is None:
-        x_nRI = x_NI.reshape(batch.num_cells, -1, x_NI.shape[-1])
-    else:
-        x_nRI = pad_rows(x_NI, batch.cell_gather_nR, batch.cell_scatter_N)
-    hidden_nRr = torch.bmm(x_nRI, a_nrI.transpose(1, 2))
-    if state.scaling_n is not None:
-        hidden_nRr = hidden_nRr * state.scaling_n.to(x_NI.dtype).view(-1, 1, 1)
-    update_PO = torch.bmm(hidden_nRr, b_nOr.transpose(1, 2)).reshape(-1, b_nOr.shape[1])
-    return update_PO if batch.cell_gather_nR is None else unpad_rows(update_PO, batch.cell_scatter_N)
-
-
-def _places_per_cell(batch: RaggedBatch) -> int:
-    if batch.cell_gather_nR is not None:
-        return int(batch.cell_gather_nR.shape[1])
-    return batch.num_tokens // batch.num_cells
-
-
-def linear_shape(module: nn.Module) -> tuple[int, int] | None:
-    """(in, out) of a linear layer of any kind (torch, bitsandbytes, GPT-2's Conv1D), else None."""
-    if isinstance(module, nn.Linear):  # bitsandbytes' layers are its subclasses
-        return module.in_features, module.out_features
-    if isinstance(module, Conv1D):
-        inputs, outputs = module.weight.shape
-        return int(inputs), int(outputs)
-    return None
-
-
-def prepare_base(model: nn.Module, state: PackState, *, pooler: str | None) -> dict[str, tuple[int, int]]:
+def prepare_base(model: nn.Module, state: PackState, family: Family) -> dict[str, tuple[int, int]]:
     """Freeze a base and hook adapters, dropout and pack state into it.
 
     Args:
         model: transformers base model, loaded with our attention.
         state: shared by all hooks.
-        pooler: name of the pooling layer, which sees texts instead of tokens and is left alone.
+        family: names its layers, and the pooling layer, which sees texts instead of tokens and is left alone.
     Returns:
         (in, out) of every linear layer that can carry an adapter, by module name, in module order.
     Side effects:
@@ -101,25 +33,36 @@ def prepare_base(model: nn.Module, state: PackState, *, pooler: str | None) -> d
     model.requires_grad_(False)
     model.eval()
     shapes = {}
+    last = _last_layer(model, family)
+    narrow = tuple(f"{last}.{name}" for name in family.row_wise)
     groups: dict[tuple[object, ...], DropoutSites] = defaultdict(DropoutSites)
     for site, (name, module) in enumerate(list(model.named_modules())):
         shape = linear_shape(module)
-        if name == pooler:
+        if name == family.pooler:
             continue
+        is_narrow = any(name == own or name.startswith(f"{own}.") for own in narrow)
         if shape is not None:
             # Layers that carry adapters are chosen by name, so a group is one layer kind through the depth.
-            group = groups["linear", shape[0], name.rpartition(".")[2]]
+            group = groups["linear", shape[0], name.rpartition(".")[2], is_narrow]
             _replace(model, name, PackedLinear(module, name=name, state=state, site=site, shape=shape, group=group))
             shapes[name] = shape
         elif type(module) is nn.Dropout and not _is_attention_dropout(model, name):
-            group = groups["dropout", module.p]
+            group = groups["dropout", module.p, is_narrow]
             _replace(model, name, PackedDropout(state, p=module.p, site=site, group=group))
         elif hasattr(module, "is_causal"):
+            pooled_only = name.startswith(f"{last}.")
             setattr(module, STATE_ATTRIBUTE, state)
             setattr(module, SITE_ATTRIBUTE, site)
-            setattr(module, GROUP_ATTRIBUTE, groups[("attention",)])
-            groups[("attention",)].add(site)
+            setattr(module, POOLED_ATTRIBUTE, pooled_only)
+            setattr(module, GROUP_ATTRIBUTE, groups["attention", pooled_only])
+            groups["attention", pooled_only].add(site)
+    for name in narrow:
+        compute_pooled_only(model.get_submodule(name), state)
     return shapes
+
+
+def _last_layer(model: nn.Module, family: Family) -> str:
+    return f"{family.layers}.{len(list(model.get_submodule(family.layers).children())) - 1}"
 
 
 def _is_attention_dropout(model: nn.Module, name: str) -> bool:

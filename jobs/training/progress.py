@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from torch import Tensor
 
 from jobs.training.cell_run import CellRun
-from jobs.training.engine import Divergence, PackEngine
+from jobs.training.engine import PackEngine
+from jobs.training.slots import Divergence
 
 
 @dataclass(kw_only=True)
@@ -56,18 +58,18 @@ def _evaluate(engine: PackEngine) -> None:
     due = [run for run in engine.live if run.step_completed and run.evaluation_due()]
     if due:
         for run, logits_nC in zip(due, engine.predict(due, "validation"), strict=True):
-            run.note_evaluation(logits_nC, engine.row_of(run))
+            run.note_evaluation(logits_nC, partial(engine.tensors_of, run))
 
 
 def _test(engine: PackEngine) -> list[Tested]:
     """Put cells that are through back to their best state and predict the test rows with it."""
     finished = [run for run in engine.live if run.finished and run.step_completed]
     for run in finished:
-        if run.best_row_P is not None:
-            engine.row_of(run).copy_(run.best_row_P)
+        if run.best_tensors is not None:
+            engine.put_tensors(run, run.best_tensors)
     if not finished:
         return []
     return [
-        Tested(run=run, logits_nC=logits_nC, tensors=engine.tensors_of(run, engine.row_of(run)))
+        Tested(run=run, logits_nC=logits_nC, tensors=engine.tensors_of(run))
         for run, logits_nC in zip(finished, engine.predict(finished, "test"), strict=True)
     ]

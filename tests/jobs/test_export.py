@@ -50,7 +50,7 @@ class Trained:
         for _ in range(6):
             assert not engine.step()
         self.logits = engine.predict([run], "test")[0]
-        self.tensors = engine.tensors_of(run, engine.row_of(run))
+        self.tensors = engine.tensors_of(run)
         engine.release(run)
         self.run = run
         self.exporter = Exporter(base, model_of(base), cache)

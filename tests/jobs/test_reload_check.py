@@ -56,7 +56,7 @@ def exported(
     for _ in range(6):
         assert not engine.step()
     logits = engine.predict([run], "test")[0]
-    tensors = engine.tensors_of(run, engine.row_of(run))
+    tensors = engine.tensors_of(run)
     engine.release(run)
     exporter = Exporter(base, model_of(base), cache)
     exporter.write(form, folder, run.packed.cell, run.data.label_names, tensors)

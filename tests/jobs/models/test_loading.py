@@ -40,7 +40,10 @@ def test_resident_base_computes_what_the_quantised_one_does(family: str, kind: s
 
 @pytest.mark.parametrize("family", ALL_FAMILIES)
 def test_weights_are_counted_before_quantisation(family: str, cache: Path) -> None:
-    expected = sum(p.numel() for p in AutoModel.from_pretrained(tiny_folder(family, cache)).parameters())
+    stock = AutoModel.from_pretrained(tiny_folder(family, cache))
+    if family == "roberta":
+        stock.pooler = None  # no classifier uses it
+    expected = sum(p.numel() for p in stock.parameters())
     assert tiny_base(family, cache).parameters == expected
     assert tiny_base(family, cache, quantization=QuantizationSpec(), mode="quantized").parameters == expected
 

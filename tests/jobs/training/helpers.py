@@ -118,4 +118,4 @@ def engine_for(base: Base, runs: list[CellRun], *, slots: int | None = None) -> 
 
 def own_tensors(engine: PackEngine, run: CellRun) -> dict[str, Tensor]:
     """A live cell's tensors as they stand."""
-    return engine.tensors_of(run, engine.row_of(run))
+    return engine.tensors_of(run)

@@ -25,13 +25,11 @@ def rows_of_steps(run: CellRun) -> list[list[int]]:
     """Rows of every step that is left, as the engine asks for them."""
     steps = []
     while run.step < run.total_steps:
-        taken: list[int] = []
-        complete = False
-        while not complete:
-            rows, total, complete = run.next_micro_batch()
-            taken += rows.tolist()
-        assert total == len(taken)
-        steps.append(taken)
+        micro = [run.next_micro_batch()]
+        while not micro[-1].completes_step:
+            micro.append(run.next_micro_batch())
+        steps.append([row for part in micro for row in part.rows.tolist()])
+        assert {part.step_rows for part in micro} == {len(steps[-1])}
         run.step += 1
     return steps
 

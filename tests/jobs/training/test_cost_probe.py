@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from jobs.models.loading import Base
-from jobs.spec import LoraSpec, RecipeSpec, Strategy
+from jobs.spec import LoraSpec, RecipeSpec, Strategy, dumps, loads
 from jobs.training import cost_probe
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellData, start_cell
@@ -62,6 +62,13 @@ def test_the_figures_are_of_one_cell_alone(base: Base, strategy: Strategy) -> No
     assert costs.inference_samples_per_second > 0
     assert costs.peak_memory_bytes >= model_bytes(base.model)
     assert (costs.feature_seconds_per_text > 0) is (strategy is Strategy.HEAD)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_exact_cells_are_probed_as_they_train(cache: Path, strategy: Strategy) -> None:
+    exact = tiny_base("bert", cache, numerics="exact")
+    costs = probe(packed_cell(1, recipe=RECIPE, lora=LORA, strategy=strategy), data_of(), exact)
+    assert costs.num_steps == 3
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -132,8 +139,6 @@ def test_head_runs_the_base_over_few_texts_only(base: Base, monkeypatch: pytest.
 
 
 def test_figures_travel_as_json() -> None:
-    from jobs.spec import dumps, loads
-
     costs = SoloCosts(
         step_seconds=0.5,
         train_samples_per_second=8.0,

@@ -56,7 +56,7 @@ def test_a_diverging_neighbour_leaves_and_changes_nothing(cache: Path) -> None:
     calm = make_run(base, 1, recipe=RECIPE, lora=LORA)
     wild = make_run(base, 2, recipe=RECIPE, lora=LORA)
     engine = engine_for(base, [wild, calm])
-    engine.bank.theta[0, 0] = float("nan")
+    engine.row_of(wild).fill_(float("nan"))
     found = engine.step()
     assert [d.run for d in found] == [wild]
     assert "step 1" in found[0].reason
@@ -77,7 +77,7 @@ def test_every_cell_learns_and_a_released_cell_stands_still(cache: Path) -> None
     for _ in range(6):
         engine.step()
     for run in runs:
-        tensors = engine.tensors_of(run, engine.row_of(run))
+        tensors = engine.tensors_of(run)
         assert all(tensors[name].abs().sum() > 0 for name in tensors if name.endswith("lora_B"))
     frozen = engine.row_of(runs[0]).clone()
     engine.release(runs[0])
@@ -95,7 +95,7 @@ def test_padding_of_small_cells_stays_zero(cache: Path) -> None:
     engine = engine_for(base, [small, large])
     for _ in range(5):
         engine.step()
-    own = engine.tensors_of(small, engine.row_of(small))
+    own = engine.tensors_of(small)
     numbers = sum(int((tensor != 0).sum()) for tensor in own.values())
     assert int((engine.row_of(small) != 0).sum()) == numbers
 

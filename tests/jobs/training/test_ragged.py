@@ -10,7 +10,8 @@ import torch
 from transformers import AutoModel
 
 from jobs.models.tiny import tiny_folder
-from jobs.training.ragged import pad_rows, ragged_batch, step_key, unpad_rows
+from jobs.training.ragged import ragged_batch, step_key
+from jobs.training.rows import pad_rows, padded_places, unpad_rows
 from tests.jobs.training.helpers import ALL_FAMILIES, tiny_base
 
 
@@ -38,29 +39,53 @@ def test_hidden_states_equal_unchanged_transformers(family: str, cache: Path) ->
         start += len(text)
 
 
+@pytest.mark.parametrize("family", ALL_FAMILIES)
+def test_pooled_tokens_alone_equal_all_tokens(family: str, cache: Path) -> None:
+    """The last layer may leave out the tokens that no head sees: vectors and gradients stay."""
+    base = tiny_base(family, cache)
+    cells = [texts_of(1, 3, 50), texts_of(2, 4, 12), [np.array([7], dtype=np.int32)]]
+    found = []
+    for pooling in (base.family.pooling, None):
+        batch = ragged_batch(
+            cells, position_offset=base.position_offset, device=torch.device("cpu"), keys=None, pooling=pooling
+        )
+        if pooling is None and base.family.pooling == "first":
+            starts = np.cumsum([0, *[len(text) for cell in cells for text in cell][:-1]])
+            batch.pooled_token_S = torch.from_numpy(starts)
+        base.state.batch = batch
+        embedding = base.model.get_input_embeddings()
+        rows_1NH = embedding(batch.input_ids_N.unsqueeze(0)).detach().requires_grad_(True)
+        hidden_ND = base.model(inputs_embeds=rows_1NH, position_ids=batch.position_ids_N.unsqueeze(0))[0][0]
+        pooled_SH = hidden_ND[batch.pooled_token_S]
+        (pooled_SH * torch.linspace(-1, 1, pooled_SH.shape[1])).sum().backward()
+        found.append((pooled_SH.detach(), rows_1NH.grad))
+    for narrow, whole in zip(*found, strict=True):
+        torch.testing.assert_close(narrow, whole, atol=2e-5, rtol=1e-4)
+
+
 def test_padding_and_its_gradient_are_exact_inverses() -> None:
-    cells = [texts_of(1, 2, 9), texts_of(2, 3, 5)]
-    batch = ragged_batch(cells, position_offset=0, device=torch.device("cpu"), keys=None)
-    x = torch.randn(batch.num_tokens, 3, dtype=torch.float64, requires_grad=True)
+    places = padded_places(np.array([3, 1, 2]), torch.device("cpu"))
+    x = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
 
     def round_trip(rows: torch.Tensor) -> torch.Tensor:
-        padded = pad_rows(rows, batch.attention_gather_SL, batch.attention_scatter_N)
-        return unpad_rows(padded.flatten(0, 1), batch.attention_scatter_N)
+        return unpad_rows(pad_rows(rows, places), places)
 
     assert torch.equal(round_trip(x), x)
     assert torch.autograd.gradcheck(round_trip, (x,))
+    assert torch.equal(pad_rows(x, places)[1, 1:], torch.zeros(2, 3, dtype=torch.float64))
 
 
 def test_padded_places_give_no_gradient() -> None:
-    cells = [texts_of(1, 1, 9), [np.arange(150, 170, dtype=np.int32)]]
-    batch = ragged_batch(cells, position_offset=0, device=torch.device("cpu"), keys=None)
-    assert batch.cell_gather_nR is not None
-    places = torch.randn(batch.cell_gather_nR.numel(), 2, requires_grad=True)
-    unpad_rows(places, batch.cell_scatter_N).sum().backward()
-    padding = torch.ones(places.shape[0], dtype=torch.bool)
-    padding[batch.cell_scatter_N] = False
-    assert padding.any()
-    assert torch.equal(places.grad[padding], torch.zeros_like(places.grad[padding]))
+    places = padded_places(np.array([3, 1, 2]), torch.device("cpu"))
+    padded = torch.randn(3, 3, 2, requires_grad=True)
+    unpad_rows(padded, places).sum().backward()
+    assert not places.is_full
+    assert torch.equal(padded.grad, places.mask_nR.unsqueeze(2).expand(3, 3, 2).float())
+
+
+def test_places_of_a_cell_repeat_its_own_rows_only() -> None:
+    places = padded_places(np.array([2, 5, 1]), torch.device("cpu"))
+    assert [sorted(set(row)) for row in places.gather_nR.tolist()] == [[0, 1], [2, 3, 4, 5, 6], [7]]
 
 
 def test_dropout_keys_depend_on_the_cell_alone() -> None:
@@ -69,5 +94,5 @@ def test_dropout_keys_depend_on_the_cell_alone() -> None:
     device = torch.device("cpu")
     alone = ragged_batch([first], position_offset=0, device=device, keys=keys[:1])
     behind = ragged_batch([second, first], position_offset=0, device=device, keys=keys[::-1])
-    assert torch.equal(alone.row_keys_N, behind.row_keys_N[-alone.num_tokens :])
-    assert len(set(behind.row_keys_N.tolist())) == behind.num_tokens
+    assert torch.equal(alone.row_keys_N, behind.row_keys_N[-alone.num_rows :])
+    assert len(set(behind.row_keys_N.tolist())) == behind.num_rows

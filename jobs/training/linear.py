@@ -1,0 +1,122 @@
+"""A frozen linear layer of the base, with the updates of all cells in the pass.
+
+Shapes: N rows, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from jobs.training.dropout import DropoutSites, PackState
+from jobs.training.low_rank import add_low_rank
+from jobs.training.ragged import CellGroup, Rows
+
+
+class PackedLinear(nn.Module):
+    """A frozen linear layer of the base plus the low-rank update of every cell in the pass."""
+
+    def __init__(
+        self,
+        base: nn.Module,
+        *,
+        name: str,
+        state: PackState,
+        site: int,
+        shape: tuple[int, int],
+        group: DropoutSites,
+    ) -> None:
+        """Wrap a layer; shape is (in, out); the group gathers layers of the same kind and width."""
+        super().__init__()
+        self.base = base
+        self.name = name
+        self.site = site
+        self.in_features, self.out_features = shape
+        self._state = state
+        self._group = group
+        group.add(site)
+
+    def forward(self, x_1NI: Tensor) -> Tensor:
+        """Base output plus scaling * B A drop(x), each cell with its own A and B."""
+        rows = self._state.current
+        y_1NO = self._frozen(x_1NI, rows)
+        adapters = (self._state.adapters or {}).get(self.name)
+        if adapters is None:
+            return y_1NO
+        x_NI, y_NO = x_1NI.squeeze(0), y_1NO.squeeze(0)
+        multiplier_NI = self._multiplier(rows, x_NI.dtype)
+        return add_low_rank(x_NI, y_NO, groups=rows.groups, adapters=adapters, multiplier_NI=multiplier_NI).unsqueeze(0)
+
+    def _frozen(self, x_1NI: Tensor, rows: Rows) -> Tensor:
+        """The layer itself; each group of cells goes through a product of its own."""
+        if len(rows.groups) == 1:
+            y_1NO: Tensor = self.base(x_1NI)
+            return y_1NO
+        weight_OI = plain_weight(self.base)
+        if weight_OI is None:
+            return torch.cat([self.base(x_1NI[:, group.rows]) for group in rows.groups], dim=1)
+        y_NO: Tensor = _GroupedLinear.apply(x_1NI.squeeze(0), weight_OI, self.base.bias, rows.groups)  # type: ignore[no-untyped-call]
+        return y_NO.unsqueeze(0)
+
+    def _multiplier(self, rows: Rows, dtype: torch.dtype) -> Tensor | None:
+        p = self._state.adapter_dropout
+        if rows.row_keys_N is None:
+            return None
+        if isinstance(p, Tensor):
+            p = p.repeat_interleave(torch.from_numpy(rows.rows_n).to(p.device))
+        elif p == 0.0:
+            return None
+        return self._group.multiplier(rows, self.site, rows.row_keys_N, self.in_features, p=p, dtype=dtype)
+
+
+class _GroupedLinear(torch.autograd.Function):
+    """x W^T + b, where every group's rows are multiplied on their own: their last bits depend on nobody else."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, groups: Sequence[CellGroup]
+    ) -> Tensor:
+        ctx.weight_OI, ctx.groups = weight_OI, groups
+        y_NO = x_NI.new_empty(x_NI.shape[0], weight_OI.shape[0])
+        weight_IO = weight_OI.t()
+        for group in groups:
+            rows = group.rows
+            if bias_O is None:
+                torch.mm(x_NI[rows], weight_IO, out=y_NO[rows])
+            else:
+                torch.addmm(bias_O, x_NI[rows], weight_IO, out=y_NO[rows])
+        return y_NO
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
+        if not ctx.needs_input_grad[0]:
+            return None, None, None, None
+        g_NO = grads[0].contiguous()
+        gx_NI = g_NO.new_empty(g_NO.shape[0], ctx.weight_OI.shape[1])
+        for group in ctx.groups:
+            torch.mm(g_NO[group.rows], ctx.weight_OI, out=gx_NI[group.rows])
+        return gx_NI, None, None, None
+
+
+def plain_weight(module: nn.Module) -> Tensor | None:
+    """The weight [O, I] of a layer that multiplies with it as it stands; None for 4-bit layers."""
+    if type(module) is nn.Linear:
+        return module.weight.detach()
+    if isinstance(module, Conv1D):
+        weight_IO: Tensor = module.weight
+        return weight_IO.detach().t()
+    return None
+
+
+def linear_shape(module: nn.Module) -> tuple[int, int] | None:
+    """(in, out) of a linear layer of any kind (torch, bitsandbytes, GPT-2's Conv1D), else None."""
+    if isinstance(module, nn.Linear):  # bitsandbytes' layers are its subclasses
+        return module.in_features, module.out_features
+    if isinstance(module, Conv1D):
+        inputs, outputs = module.weight.shape
+        return int(inputs), int(outputs)
+    return None

@@ -1,0 +1,148 @@
+"""The low-rank updates of many cells on one frozen layer, with their gradients written out.
+
+Source: Hu et al., arXiv 2106.09685: y += scaling * B A drop(x), each cell with its own A and B.
+
+Shapes: N rows, n cells of a group, R places of a cell, r rank, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jobs.training.ragged import CellGroup
+from jobs.training.rows import Places, rows_or_zero
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupAdapters:
+    """The adapters that the cells of one group have on one layer."""
+
+    a_nrI: Tensor
+    """In the compute type."""
+    b_nOr: Tensor
+    grad_a_nrI: Tensor
+    """float32; gradients are added here."""
+    grad_b_nOr: Tensor
+    scaling_n11: Tensor
+    """float32."""
+
+
+LayerAdapters = Mapping[str, Sequence[GroupAdapters | None]]
+"""By module name: one entry a group of the pass, None where its cells have no adapter there."""
+
+
+def add_low_rank(
+    x_NI: Tensor,
+    y_NO: Tensor,
+    *,
+    groups: Sequence[CellGroup],
+    adapters: Sequence[GroupAdapters | None],
+    multiplier_NI: Tensor | None,
+) -> Tensor:
+    """Add every cell's update to the output of a frozen layer.
+
+    Args:
+        x_NI: the layer's input.
+        y_NO: the layer's output.
+        groups: the groups of the pass.
+        adapters: their adapters on this layer.
+        multiplier_NI: dropout of the input, or None.
+    Returns:
+        y_NO with the updates.
+    Side effects:
+        the backward pass adds to the adapters' gradients.
+    """
+    if not torch.is_grad_enabled():
+        return _forward(x_NI, y_NO, groups, adapters, multiplier_NI)[0]
+    anchor = torch.empty(0, device=x_NI.device, requires_grad=True)  # so that the first layer's backward runs, too
+    result: Tensor = _LowRank.apply(x_NI, y_NO, anchor, groups, adapters, multiplier_NI)  # type: ignore[no-untyped-call]
+    return result
+
+
+class _LowRank(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_NI: Tensor,
+        y_NO: Tensor,
+        anchor: Tensor,
+        groups: Sequence[CellGroup],
+        adapters: Sequence[GroupAdapters | None],
+        multiplier_NI: Tensor | None,
+    ) -> Tensor:
+        sum_NO, saved = _forward(x_NI, y_NO, groups, adapters, multiplier_NI)
+        ctx.save_for_backward(*saved)
+        ctx.groups, ctx.adapters, ctx.multiplier_NI, ctx.shape = groups, adapters, multiplier_NI, x_NI.shape
+        return sum_NO
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, None]:
+        g_NO = grads[0]
+        saved = iter(ctx.saved_tensors)
+        gx_NI = g_NO.new_empty(ctx.shape) if ctx.needs_input_grad[0] else None
+        for group, own in zip(ctx.groups, ctx.adapters, strict=True):
+            gx = None if gx_NI is None else gx_NI[group.rows]
+            if own is not None:
+                _backward(g_NO[group.rows], gx, next(saved), next(saved), group.row_places, own)
+            elif gx is not None:
+                gx.zero_()
+        if gx_NI is not None and ctx.multiplier_NI is not None:
+            gx_NI.mul_(ctx.multiplier_NI)
+        return gx_NI, g_NO, None, None, None, None
+
+
+def _forward(
+    x_NI: Tensor,
+    y_NO: Tensor,
+    groups: Sequence[CellGroup],
+    adapters: Sequence[GroupAdapters | None],
+    multiplier_NI: Tensor | None,
+) -> tuple[Tensor, list[Tensor]]:
+    """The sum, and for every group with adapters its padded input and scaled A x, for the backward pass."""
+    kept = []
+    x_NI = x_NI if multiplier_NI is None else x_NI * multiplier_NI
+    sum_NO = torch.empty_like(y_NO)
+    for group, own in zip(groups, adapters, strict=True):
+        y, sum_ = y_NO[group.rows], sum_NO[group.rows]
+        if own is None:
+            sum_.copy_(y)
+            continue
+        x_nRI = _padded(x_NI[group.rows], group.row_places)
+        hidden_nRr = torch.bmm(x_nRI, own.a_nrI.transpose(1, 2)).mul_(own.scaling_n11)
+        b_nrO = own.b_nOr.transpose(1, 2)
+        if group.row_places.is_full:
+            places = (*x_nRI.shape[:2], -1)
+            torch.baddbmm(y.view(places), hidden_nRr, b_nrO, out=sum_.view(places))
+        else:
+            update_PO = torch.bmm(hidden_nRr, b_nrO).flatten(0, 1)
+            torch.add(y, update_PO.index_select(0, group.row_places.scatter_N), out=sum_)
+        kept += [x_nRI, hidden_nRr]
+    return sum_NO, kept
+
+
+def _backward(
+    g_NO: Tensor, gx_NI: Tensor | None, x_nRI: Tensor, hidden_nRr: Tensor, places: Places, own: GroupAdapters
+) -> None:
+    """Add to the gradients of A and B; write the gradient of the (dropped) input to gx_NI."""
+    count, most = places.gather_nR.shape
+    g_PO = g_NO if places.is_full else rows_or_zero(g_NO, places.gather_or_zero_P)
+    g_nRO = g_PO.reshape(count, most, -1)
+    gh_nRr = torch.bmm(g_nRO, own.b_nOr).mul_(own.scaling_n11)
+    own.grad_b_nOr.add_(torch.bmm(g_nRO.transpose(1, 2), hidden_nRr))
+    own.grad_a_nrI.add_(torch.bmm(gh_nRr.transpose(1, 2), x_nRI))
+    if gx_NI is None:
+        return
+    if places.is_full:
+        torch.bmm(gh_nRr, own.a_nrI, out=gx_NI.view(count, most, -1))
+    else:
+        torch.index_select(torch.bmm(gh_nRr, own.a_nrI).flatten(0, 1), 0, places.scatter_N, out=gx_NI)
+
+
+def _padded(x_NI: Tensor, places: Places) -> Tensor:
+    flat_PI = x_NI if places.is_full else x_NI.index_select(0, places.gather_nR.reshape(-1))
+    return flat_PI.view(*places.gather_nR.shape, x_NI.shape[1])
