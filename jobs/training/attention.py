@@ -11,7 +11,6 @@ P places of all buckets and heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,14 +109,12 @@ class _Plan:
         x_SHD = x_SD.view(-1, self.heads, x_SD.shape[1])
         return x_SHD if self.asking is None else rows_or_zero(x_SHD, self.asking[1])
 
-    def split(self, x_PD: Tensor, *, is_query: bool) -> Iterator[Tensor]:
+    def split(self, x_PD: Tensor, *, is_query: bool) -> list[Tensor]:
         """Views of every bucket, [S * H, Q or L, D]."""
-        start = 0
-        for texts, queries, width in self.shapes:
-            places = queries if is_query else width
-            stop = start + texts * self.heads * places
-            yield x_PD[start:stop].view(texts * self.heads, places, x_PD.shape[1])
-            start = stop
+        width = x_PD.shape[1]
+        shapes = [(texts * self.heads, queries if is_query else places) for texts, queries, places in self.shapes]
+        parts = torch.split(x_PD, [count * places for count, places in shapes])
+        return [part.view(*shape, width) for part, shape in zip(parts, shapes, strict=True)]
 
 
 class _RaggedAttention(torch.autograd.Function):
@@ -128,9 +125,10 @@ class _RaggedAttention(torch.autograd.Function):
         q_PD = _gather(q_NHD * plan.factor, plan.queries)
         k_PD, v_PD = _gather(k_NKD, plan.keys), _gather(v_NKD, plan.keys)
         out_PD = torch.empty_like(q_PD)
-        weights, caps = [], []
-        views = (plan.split(q_PD, is_query=True), plan.split(k_PD, is_query=False), plan.split(v_PD, is_query=False))
-        for place, (q, k, v, out) in enumerate(zip(*views, plan.split(out_PD, is_query=True), strict=True)):
+        weights, dropped, caps = [], [], []
+        asking = zip(plan.split(q_PD, is_query=True), plan.split(out_PD, is_query=True), strict=True)
+        looked = zip(plan.split(k_PD, is_query=False), plan.split(v_PD, is_query=False), strict=True)
+        for place, ((q, out), (k, v)) in enumerate(zip(asking, looked, strict=True)):
             texts, queries, width = plan.shapes[place]
             scores = torch.bmm(q, k.transpose(1, 2))
             if plan.softcap is not None:
@@ -140,8 +138,9 @@ class _RaggedAttention(torch.autograd.Function):
             if bias is not None:
                 scores.view(texts, plan.heads, queries, width).add_(bias)
             weights.append(torch.softmax(scores, dim=-1, dtype=torch.float32))
-            torch.bmm(_dropped(weights[-1].to(v.dtype), plan.multipliers[place]), v, out=out)
-        ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *caps)
+            dropped.append(_dropped(weights[-1].to(v.dtype), plan.multipliers[place]))
+            torch.bmm(dropped[-1], v, out=out)
+        ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *dropped, *caps)
         ctx.plan = plan
         return plan.to_tokens(out_PD.index_select(0, plan.queries.scatter))
 
@@ -150,7 +149,7 @@ class _RaggedAttention(torch.autograd.Function):
         plan: _Plan = ctx.plan
         q_PD, k_PD, v_PD, *saved = ctx.saved_tensors
         count = len(plan.shapes)
-        weights, caps = saved[:count], saved[count:]
+        weights, dropped, caps = saved[:count], saved[count : 2 * count], saved[2 * count :]
         width = q_PD.shape[1]
         go_NHD = grads[0] if plan.asking is None else grads[0].index_select(0, plan.asking[0])
         go_PD = rows_or_zero(go_NHD.reshape(-1, width), plan.queries.gather_or_zero)
@@ -158,9 +157,8 @@ class _RaggedAttention(torch.autograd.Function):
         asked = zip(*(plan.split(x, is_query=True) for x in (q_PD, go_PD, gq_PD)), strict=True)
         looked = zip(*(plan.split(x, is_query=False) for x in (k_PD, v_PD, gk_PD, gv_PD)), strict=True)
         for place, ((q, go, gq), (k, v, gk, gv)) in enumerate(zip(asked, looked, strict=True)):
-            multiplier = plan.multipliers[place]
-            torch.bmm(_dropped(weights[place].to(v.dtype), multiplier).transpose(1, 2), go, out=gv)
-            gp = _dropped(torch.bmm(go, v.transpose(1, 2)), multiplier).float()
+            torch.bmm(dropped[place].transpose(1, 2), go, out=gv)
+            gp = _dropped(torch.bmm(go, v.transpose(1, 2)), plan.multipliers[place]).float()
             gs = torch._softmax_backward_data(gp, weights[place], -1, torch.float32).to(q.dtype)
             if plan.softcap is not None:
                 gs = gs * (1.0 - caps[place] * caps[place])

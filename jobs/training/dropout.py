@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, overload
 
 import torch
@@ -77,7 +78,7 @@ class DropoutSites:
         Args:
             batch: the running batch; keeps what is drawn ahead.
             site: a place of this group.
-            keys: int64, one a row; the same for all places of the group.
+            keys: int32, one a row; the same for all places of the group.
             columns: width of a row.
             p: probability to drop, or one a row; the same for all places of the group.
             dtype: of the activations.
@@ -97,7 +98,7 @@ def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | 
     """Draw masks from keys, scaled so that expectations stay.
 
     Args:
-        keys: int64, any shape: one key a row.
+        keys: int32, any shape: one key a row.
         columns: width of a row.
         sites: numbers of places in the network; each has bits of its own.
         p: probability to drop an element, or float64, one a row (shape of keys); met to 1/65536.
@@ -106,27 +107,40 @@ def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | 
         0 or 1 / (1 - p): first the sites, then the shape of keys, then `columns`.
     """
     words = (columns + 1) // 2  # one 32-bit hash serves two columns
-    folded = _signed32(keys ^ (keys >> 32))
-    site_keys = torch.tensor([_signed32((site + 1) * _SITE_STEP) for site in sites], dtype=torch.int32)
-    rows = folded.unsqueeze(0) ^ site_keys.to(keys.device).view(-1, *[1] * keys.dim())
-    columns_W = _signed32(torch.arange(1, words + 1, device=keys.device, dtype=torch.int64) * _COLUMN_STEP)
+    sites_K, columns_W = _site_keys(tuple(sites), keys.device), _column_keys(words, keys.device)
+    rows = keys.unsqueeze(0) ^ sites_K.view(-1, *[1] * keys.dim())
     z = rows.unsqueeze(-1) ^ columns_W
     z.bitwise_xor_(_shifted(z, 16)).mul_(_FIRST_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 16))
-    halves = z.view(torch.int16)[..., :columns]
+    halves = z.view(torch.int16)
+    if columns % 2:
+        halves = halves[..., :columns]
     if not isinstance(p, Tensor):
-        limit, scale = _limit_and_scale(torch.tensor(p, dtype=torch.float64), dtype)
-        return (halves <= int(limit)).to(dtype).mul_(float(scale))
-    limit, scale = _limit_and_scale(p.unsqueeze(-1), dtype)
-    return (halves <= limit).to(dtype).mul_(scale)
+        limit, scale = _limit_and_scale(p, dtype)
+        return (halves <= limit).to(dtype).mul_(scale)
+    different, place = torch.unique(p, return_inverse=True)
+    chosen = [_limit_and_scale(float(value), dtype) for value in different.tolist()]
+    limits = torch.tensor([limit for limit, _ in chosen], dtype=torch.int16, device=keys.device)[place].unsqueeze(-1)
+    scales = torch.tensor([scale for _, scale in chosen], dtype=dtype, device=keys.device)[place].unsqueeze(-1)
+    return (halves <= limits).to(dtype).mul_(scales)
 
 
-def _limit_and_scale(p: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The largest 16-bit number that keeps an element, and what is kept's factor: the same bits for one p or many."""
-    keep = 1.0 - p
-    limit = (keep * 2.0**16 - 2.0**15).round().clamp(max=2.0**15) - 1
-    return limit.to(torch.int16), (1.0 / keep).to(dtype)
+@lru_cache(maxsize=256)
+def _limit_and_scale(p: float, dtype: torch.dtype) -> tuple[int, float]:
+    """The largest 16-bit number that keeps an element, and what is kept's factor as the dtype has it."""
+    limit = min(round((1.0 - p) * 2.0**16 - 2.0**15), 2**15) - 1
+    return limit, float(torch.tensor(1.0 / (1.0 - p), dtype=torch.float64).to(dtype))
+
+
+@lru_cache(maxsize=256)
+def _column_keys(words: int, device: torch.device) -> Tensor:
+    return _signed32(torch.arange(1, words + 1, device=device, dtype=torch.int64) * _COLUMN_STEP)
+
+
+@lru_cache(maxsize=4096)
+def _site_keys(sites: tuple[int, ...], device: torch.device) -> Tensor:
+    return torch.tensor([_signed32((site + 1) * _SITE_STEP) for site in sites], dtype=torch.int32, device=device)
 
 
 def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:
@@ -134,7 +148,7 @@ def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> 
 
     Args:
         x: activations, rows x columns.
-        keys: int64, one key a row.
+        keys: int32, one key a row.
         site: number of the place in the network.
         p: probability to drop, or one a row.
     Returns:

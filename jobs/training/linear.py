@@ -43,8 +43,8 @@ class PackedLinear(nn.Module):
     def forward(self, x_1NI: Tensor) -> Tensor:
         """Base output plus scaling * B A drop(x), each cell with its own A and B."""
         rows = self._state.current
-        y_1NO = self._frozen(x_1NI, rows)
         adapters = (self._state.adapters or {}).get(self.name)
+        y_1NO = self._frozen(x_1NI, rows)
         if adapters is None:
             return y_1NO
         x_NI, y_NO = x_1NI.squeeze(0), y_1NO.squeeze(0)
@@ -53,14 +53,14 @@ class PackedLinear(nn.Module):
 
     def _frozen(self, x_1NI: Tensor, rows: Rows) -> Tensor:
         """The layer itself; each group of cells goes through a product of its own."""
+        weight_OI = plain_weight(self.base)
+        if weight_OI is not None:
+            y_NO: Tensor = _FrozenLinear.apply(x_1NI.squeeze(0), weight_OI, self.base.bias, rows.groups)  # type: ignore[no-untyped-call]
+            return y_NO.unsqueeze(0)
         if len(rows.groups) == 1:
             y_1NO: Tensor = self.base(x_1NI)
             return y_1NO
-        weight_OI = plain_weight(self.base)
-        if weight_OI is None:
-            return torch.cat([self.base(x_1NI[:, group.rows]) for group in rows.groups], dim=1)
-        y_NO: Tensor = _GroupedLinear.apply(x_1NI.squeeze(0), weight_OI, self.base.bias, rows.groups)  # type: ignore[no-untyped-call]
-        return y_NO.unsqueeze(0)
+        return torch.cat([self.base(x_1NI[:, group.rows]) for group in rows.groups], dim=1)
 
     def _multiplier(self, rows: Rows, dtype: torch.dtype) -> Tensor | None:
         p = self._state.adapter_dropout
@@ -73,7 +73,7 @@ class PackedLinear(nn.Module):
         return self._group.multiplier(rows, self.site, rows.row_keys_N, self.in_features, p=p, dtype=dtype)
 
 
-class _GroupedLinear(torch.autograd.Function):
+class _FrozenLinear(torch.autograd.Function):
     """x W^T + b, where every group's rows are multiplied on their own: their last bits depend on nobody else."""
 
     @staticmethod
@@ -81,29 +81,37 @@ class _GroupedLinear(torch.autograd.Function):
         ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, groups: Sequence[CellGroup]
     ) -> Tensor:
         ctx.weight_OI, ctx.groups = weight_OI, groups
-        y_NO = x_NI.new_empty(x_NI.shape[0], weight_OI.shape[0])
         weight_IO = weight_OI.t()
+        if len(groups) == 1:
+            return _affine(x_NI, weight_IO, bias_O)
+        y_NO = x_NI.new_empty(x_NI.shape[0], weight_OI.shape[0])
         for group in groups:
-            rows = group.rows
-            if bias_O is None:
-                torch.mm(x_NI[rows], weight_IO, out=y_NO[rows])
-            else:
-                torch.addmm(bias_O, x_NI[rows], weight_IO, out=y_NO[rows])
+            _affine(x_NI[group.rows], weight_IO, bias_O, out=y_NO[group.rows])
         return y_NO
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        g_NO = grads[0].contiguous()
+        g_NO = grads[0]
+        if len(ctx.groups) == 1:
+            return torch.mm(g_NO, ctx.weight_OI), None, None, None
         gx_NI = g_NO.new_empty(g_NO.shape[0], ctx.weight_OI.shape[1])
         for group in ctx.groups:
             torch.mm(g_NO[group.rows], ctx.weight_OI, out=gx_NI[group.rows])
         return gx_NI, None, None, None
 
 
+def _affine(x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor | None, *, out: Tensor | None = None) -> Tensor:
+    if bias_O is None:
+        return torch.mm(x_NI, weight_IO, out=out)
+    return torch.addmm(bias_O, x_NI, weight_IO, out=out)
+
+
 def plain_weight(module: nn.Module) -> Tensor | None:
-    """The weight [O, I] of a layer that multiplies with it as it stands; None for 4-bit layers."""
+    """The weight [O, I] of a frozen layer that multiplies with it as it stands; None for 4-bit and trained layers."""
+    if any(parameter.requires_grad for parameter in module.parameters(recurse=False)):
+        return None
     if type(module) is nn.Linear:
         return module.weight.detach()
     if isinstance(module, Conv1D):

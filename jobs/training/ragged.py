@@ -37,7 +37,7 @@ class Rows:
     """Rows of every cell."""
     groups: tuple[CellGroup, ...]
     row_keys_N: Tensor | None = None
-    """Dropout key of every row (int64): from cell seed, step, place of the text and token; None in evaluation."""
+    """Dropout key of every row (int32): from cell seed, step, place of the text and token; None in evaluation."""
     multipliers: dict[tuple[int, int, torch.dtype], dict[int, Tensor]] = field(default_factory=dict)
     """Dropout masks drawn ahead, by (group of sites, columns, dtype) and site."""
 
@@ -102,8 +102,8 @@ def ragged_batch(
     if keys is not None:
         place_of_text_S = np.arange(len(texts)) - starts_of(texts_n)[cell_of_text_S]
         text_keys = _mix(np.array(keys, dtype=np.int64)[cell_of_text_S], place_of_text_S + 1)
-        row_keys_N = to_device(_mix(text_keys[text_of_token_N], place_N + 1))
-        text_keys_S = to_device(text_keys)
+        row_keys_N = to_device(_folded(_mix(text_keys[text_of_token_N], place_N + 1)))
+        text_keys_S = to_device(_folded(text_keys))
         pooled_keys_S = row_keys_N[pooled_S]
     sizes = group_sizes or [len(cells)]
     pooled_rows = Rows(
@@ -152,6 +152,13 @@ def step_key(seed: int, step: int, micro_index: int) -> int:
     """Dropout key of one cell for one micro-batch: a function of its own seed and progress."""
     key = _mix(_mix(np.array([seed]), np.array([step + 1])), np.array([micro_index + 1]))
     return int(key[0])
+
+
+def _folded(keys: np.ndarray) -> np.ndarray:
+    """Both halves of 64-bit keys in 32 bits."""
+    words = np.ascontiguousarray(keys).view(np.int32).reshape(-1, 2)
+    folded: np.ndarray = words[:, 0] ^ words[:, 1]
+    return folded
 
 
 def _mix(left: np.ndarray, right: np.ndarray) -> np.ndarray:

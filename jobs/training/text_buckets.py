@@ -100,7 +100,7 @@ class TextBuckets:
         key = (place, heads, pooled_only)
         if key not in self._weight_keys:
             tokens_SQ = torch.from_numpy(_query_tokens(self.buckets[place], pooled_only)[0]).to(self.device)
-            heads_H = torch.arange(1, heads + 1, device=self.device) << 40
+            heads_H = torch.arange(1, heads + 1, device=self.device, dtype=torch.int32) << 8
             self._weight_keys[key] = row_keys_N[tokens_SQ].unsqueeze(1) ^ heads_H.view(1, -1, 1)
         return self._weight_keys[key]
 

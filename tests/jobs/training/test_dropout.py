@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from jobs.training.dropout import multipliers, packed_dropout
-from jobs.training.ragged import step_key
+from jobs.training.ragged import _folded, step_key
 
 
 def keep_mask(row_keys: torch.Tensor, columns: int, *, site: int, keep: float) -> torch.Tensor:
@@ -15,7 +15,7 @@ def keep_mask(row_keys: torch.Tensor, columns: int, *, site: int, keep: float) -
 
 
 def keys(count: int, seed: int = 0) -> torch.Tensor:
-    return torch.tensor([step_key(seed, i, 1) for i in range(count)])
+    return torch.from_numpy(_folded(np.array([step_key(seed, i, 1) for i in range(count)])))
 
 
 @pytest.mark.parametrize("keep", [0.5, 0.9, 0.95, 1.0])
