@@ -99,7 +99,13 @@ class BugError(FineGridError):
     """Something that cannot happen did."""
 
 
-_OUT_OF_MEMORY_WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "cuda_error_out_of_memory")
+_OUT_OF_MEMORY_WORDS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "cuda_error_out_of_memory",
+    "status_alloc_failed",  # what cuBLAS and cuDNN say
+)
 
 
 def classify(error: BaseException) -> tuple[FailureKind, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +15,9 @@ from jobs.spec import MetricValue, PackedCell, RecipeSpec, Strategy
 from jobs.training import schedule
 from jobs.training.adapters import adapter_shapes, initial_adapters, seeded_generator
 from jobs.training.bank import Shapes
+
+EVALUATION_TEXTS = 256
+"""Texts of one evaluation pass over all cells of a group together; an eighth of it at least for each."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,9 +100,20 @@ class CellRun:
     skipped_steps: int = 0
     """Steps without an update because fp16 overflowed."""
     last_finite_loss: float | None = None
+    evaluated_step: int = 0
+    """The step after which the last evaluation was made."""
+    micro_batches_split: int = 1
+    """Parts that every declared micro-batch is split into because memory was short."""
+    evaluation_texts: int = EVALUATION_TEXTS
+    recomputes_layers: bool = False
+    """Activations of the base are computed again in the backward pass instead of being kept."""
+    marks: list[str] = field(default_factory=list)
+    """What was done differently from the declaration while the cell trained."""
     _batches: Iterator[list[np.ndarray]] | None = None
     _micro: list[np.ndarray] = field(default_factory=list)
     _micro_done: int = 0
+    _micro_step: int = 0
+    """Optimiser steps made when the present micro-batches were dealt."""
 
     @property
     def cell_id(self) -> str:
@@ -125,14 +139,14 @@ class CellRun:
         """Take the next rows."""
         if self._batches is None:
             self._batches = schedule.effective_batches(
-                self.recipe,
+                replace(self.recipe, batch_size=self.micro_batch, gradient_accumulation=self.accumulation),
                 seed=self.packed.cell.seed,
                 num_train=self.data.num_train,
                 lengths=self.data.train_lengths,
                 first_step=self.step,
             )
         if self._micro_done == len(self._micro):
-            self._micro, self._micro_done = next(self._batches), 0
+            self._micro, self._micro_done, self._micro_step = next(self._batches), 0, self.step
         rows = self._micro[self._micro_done]
         self._micro_done += 1
         return MicroBatch(
@@ -140,6 +154,32 @@ class CellRun:
             step_rows=sum(len(m) for m in self._micro),
             completes_step=self._micro_done == len(self._micro),
         )
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows of a micro-batch as it is computed: as declared unless memory was short."""
+        return self.recipe.batch_size // self.micro_batches_split
+
+    @property
+    def accumulation(self) -> int:
+        """Micro-batches of an optimiser step; times `micro_batch` always what is declared."""
+        return self.recipe.gradient_accumulation * self.micro_batches_split
+
+    def split_micro_batches(self) -> bool:
+        """Halve the micro-batch (an odd one: by its smallest divisor); its step has the same rows in more parts.
+
+        Returns:
+            False when a micro-batch has a single row already.
+        """
+        parts = next((n for n in range(2, self.micro_batch + 1) if self.micro_batch % n == 0), 1)
+        self.micro_batches_split *= parts
+        self._batches = None
+        return parts > 1
+
+    def begin_step_anew(self) -> None:
+        """Forget the micro-batches of the step that is under way; the same rows come again."""
+        if self._micro and self._micro_step == self.step:
+            self._batches, self._micro, self._micro_done, self.loss_pending = None, [], 0, 0.0
 
     @property
     def micro_index(self) -> int:
@@ -155,6 +195,11 @@ class CellRun:
         """True after a step at which the recipe asks for an evaluation, and after the last step."""
         every = self.recipe.eval_every or self.steps_per_epoch
         return self.step % every == 0 or self.step == self.total_steps
+
+    @property
+    def owes_evaluation(self) -> bool:
+        """True when an evaluation is due that was not made yet."""
+        return self.step_completed and self.evaluated_step < self.step and self.evaluation_due()
 
     @property
     def finished(self) -> bool:
@@ -177,13 +222,14 @@ class CellRun:
             the validation metrics.
         """
         metrics = classification_metrics(logits_nC, self.data.labels["validation"], split="validation")
+        self._judge(metrics, logits_nC, tensors)  # first: copying tensors may run out of memory
         if self.loss_steps:
             self._add_curve("train", "loss", self.loss_sum / self.loss_steps)
             self.loss_sum, self.loss_steps = 0.0, 0
         for metric in metrics:
             if metric.value is not None:
                 self._add_curve("validation", metric.name, metric.value)
-        self._judge(metrics, logits_nC, tensors)
+        self.evaluated_step = self.step
         return metrics
 
     def _judge(
@@ -197,8 +243,8 @@ class CellRun:
                 value = -value
         gained = select_on == "last" or (value is not None and (self.best_value is None or value > self.best_value))
         if gained or self.best_tensors is None:
-            self.best_value, self.best_step = value, self.step
             self.best_tensors = tensors()
+            self.best_value, self.best_step = value, self.step
             self.best_validation_nC = logits_nC
         if gained:
             self.evaluations_without_gain = 0

@@ -75,7 +75,12 @@ class EightBitAdamW:
             parameter.grad = own_grads[name]
         for group in optimizer.param_groups:
             group["lr"] = settings.learning_rate
-        optimizer.step()
+        try:
+            optimizer.step()
+        except Exception:
+            if settings.step == 1:  # moments are allocated now, or memory runs out; later steps only change them
+                self.forget(settings.cell_id)
+            raise
         self.bank.fill(self.bank.theta[settings.row], {name: p.detach() for name, p in parameters.items()})
 
     def _cell(self, settings: RowStep) -> tuple[dict[str, nn.Parameter], Any]:

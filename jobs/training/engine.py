@@ -26,11 +26,10 @@ from jobs.training.cell_run import CellRun, MicroBatch
 from jobs.training.dropout import packed_dropout
 from jobs.training.low_rank import GroupAdapters
 from jobs.training.ragged import CellGroup, RaggedBatch, ragged_batch, step_key
+from jobs.training.recomputation import recomputed_layers
 from jobs.training.rows import pad_rows, unpad_rows
 from jobs.training.slots import Divergence, RowState, SlotGroup
 
-EVALUATION_TEXTS = 256
-"""Texts of one evaluation pass over all cells of a group together; 32 at least for each."""
 _HEAD_SITE = 1 << 20
 
 # Leaves are strided views of the bank on purpose; gradients accumulate in place all the same.
@@ -60,7 +59,6 @@ class PackEngine:
         self.device = base.compute.device
         self.slots = slots
         self._shared = None if layout is None else self._new_group(layout, slots)
-
         self._apart: list[SlotGroup] = []
 
     def _new_group(self, layout: RowLayout, slots: int) -> SlotGroup:
@@ -79,17 +77,18 @@ class PackEngine:
 
     def has_room_for(self, run: CellRun) -> bool:
         """True when the cell can be admitted."""
-        if self._shared is not None:
-            return self._shared.has_room_for(run)
-        return len(self._apart) < self.slots
+        if len(self.live) >= self.slots:
+            return False
+        return self._shared is None or self._shared.has_room_for(run)
 
     def admit(self, run: CellRun, state: RowState | None = None) -> None:
         """Take a cell in, at its start or where another engine left off."""
         if self._shared is not None:
             self._shared.admit(run, state)
             return
-        self._apart.append(self._new_group(RowLayout([run.shapes]), 1))
-        self._apart[-1].admit(run, state)
+        group = self._new_group(RowLayout([run.shapes]), 1)
+        group.admit(run, state)
+        self._apart.append(group)
 
     def state_of(self, run: CellRun) -> RowState:
         """Everything that has to be kept for the cell to go on in another engine."""
@@ -114,6 +113,17 @@ class PackEngine:
     def put_tensors(self, run: CellRun, tensors: Mapping[str, Tensor]) -> None:
         """Replace a cell's own tensors."""
         self._group_of(run).put_tensors(run, tensors)
+
+    def begin_steps_anew(self) -> None:
+        """Leave nothing of a pass that did not come to its end: its cells make their optimiser steps once more.
+
+        Side effects:
+            ends the pass in this thread: call it in the one that began it.
+        """
+        state = self.base.state
+        state.batch = state.adapters = None
+        for group in self.groups:
+            group.begin_steps_anew()
 
     def step(self) -> list[Divergence]:
         """One micro-batch of every live cell; cells whose effective batch is complete are updated.
@@ -178,7 +188,8 @@ class PackEngine:
         state.batch, state.is_narrow = batch, False
         state.adapters = _by_layer([part.slots.adapters(part.runs) for part in parts])
         state.adapter_dropout = self._adapter_dropout([run for part in parts for run in part.runs], training)
-        with torch.set_grad_enabled(training):
+        recomputes = training and any(run.recomputes_layers for part in parts for run in part.runs)
+        with torch.set_grad_enabled(training), recomputed_layers(self.base, enabled=recomputes):
             output = self.base.model(
                 input_ids=batch.input_ids_N.unsqueeze(0), position_ids=batch.position_ids_N.unsqueeze(0)
             )
@@ -221,7 +232,8 @@ class PackEngine:
         runs = part.runs
         results = {run.cell_id: np.empty((len(run.data.tokens[split]), run.num_labels), np.float32) for run in runs}
         orders = [np.argsort([len(t) for t in run.data.tokens[split]], kind="stable") for run in runs]
-        per_cell = max(32, EVALUATION_TEXTS // len(runs))
+        texts = min(run.evaluation_texts for run in runs)
+        per_cell = max(1, texts // 8, texts // len(runs))
         for first in range(0, max(len(order) for order in orders), per_cell):
             present = [k for k, order in enumerate(orders) if first < len(order)]
             chunk = [orders[k][first : first + per_cell] for k in present]

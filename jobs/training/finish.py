@@ -153,7 +153,7 @@ def _provenance(base: Base) -> dict[str, Any]:
 
 
 def _marks(run: CellRun) -> tuple[str, ...]:
-    marks = list(run.data.marks)
+    marks = [*run.data.marks, *run.marks]
     if run.skipped_steps:
         marks.append(f"{run.skipped_steps} steps skipped because fp16 overflowed")
     return tuple(marks)

@@ -76,7 +76,9 @@ class RowAdamW:
         if not whole:
             for target, rows_nP in ((self.bank.theta, theta), (self.first, first), (self.second, second)):
                 target.index_copy_(0, index, rows_nP)  # type: ignore[arg-type]
-        self.bank.grad[index] = 0.0
+            self.bank.grad.index_fill_(0, index, 0.0)  # type: ignore[arg-type]
+        else:
+            self.bank.grad[: len(rows)].zero_()
         return norm_n
 
 
@@ -104,7 +106,7 @@ def _update(
         before = theta.clone(), first.clone(), second.clone()
         _adamw(theta, torch.where(kept, grad, torch.zeros_like(grad)), first, second, steps, decay_P)
         for tensor, old in zip((theta, first, second), before, strict=True):
-            tensor.copy_(torch.where(kept, tensor, old))
+            torch.where(kept, tensor, old, out=tensor)
         return
     _adamw(theta, grad, first, second, steps, decay_P)
 
@@ -116,10 +118,13 @@ def _adamw(
     shrink_n1 = _column([s.learning_rate * s.weight_decay for s in steps], theta)
     step_size_n1 = _column([r / (1 - BETA_1**s.step) for r, s in zip(rate, steps, strict=True)], theta)
     second_root_n1 = _column([(1 - BETA_2**s.step) ** 0.5 for s in steps], theta)
-    theta.mul_(1 - shrink_n1 * decay_P)
+    change_nP, divisor_nP = 1 - shrink_n1 * decay_P, torch.empty_like(theta)
+    # From here on nothing is allocated: a step that runs out of memory has changed nothing and can be made again.
+    theta.mul_(change_nP)
     first.lerp_(grad, 1 - BETA_1)
     second.mul_(BETA_2).addcmul_(grad, grad, value=1 - BETA_2)
-    theta.sub_(step_size_n1 * first / ((second.sqrt() / second_root_n1) + EPSILON))
+    torch.sqrt(second, out=divisor_nP).div_(second_root_n1).add_(EPSILON)
+    theta.sub_(torch.mul(step_size_n1, first, out=change_nP).div_(divisor_nP))
 
 
 class LossScales:

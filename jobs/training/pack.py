@@ -17,9 +17,10 @@ from jobs.models.loading import Base
 from jobs.spec import Command, Event, EventKind, PackedCell
 from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.finish import publish_cell
+from jobs.training.ladder import Rung, climb, hold_back
 from jobs.training.progress import Progress, Tested
 from jobs.training.reloading import Reloading
-from jobs.training.room import Room
+from jobs.training.room import Room, SetAside
 from jobs.training.solo_costs import SoloBook, probe_pack
 
 if TYPE_CHECKING:
@@ -86,7 +87,8 @@ def _train(desk: Desk, room: Room, publisher: Publisher) -> Events:
         desk.heed((yield _heartbeat(desk, room)))
     for progress in room.settle():
         yield from _report(desk, room, progress, publisher)
-    desk.waiting.extendleft(run.packed for run in reversed(room.live))
+    unfinished = [*room.live, *(aside.run for aside in room.aside)]
+    desk.waiting.extendleft(run.packed for run in reversed(unfinished))
 
 
 def _heartbeat(desk: Desk, room: Room) -> Event:
@@ -95,20 +97,37 @@ def _heartbeat(desk: Desk, room: Room) -> Event:
     return desk.event(
         EventKind.HEARTBEAT,
         live=len(live),
-        waiting=len(desk.waiting),
+        waiting=len(desk.waiting) + len(room.aside),
         step=sum(run.step for run in live),
         total_steps=sum(run.total_steps for run in live),
     )
 
 
 def _admit(desk: Desk, room: Room) -> Events:
-    while desk.waiting and room.has_room() and not desk.is_stopped:
+    """Fill free slots: with cells that had to make room before, then with new ones."""
+    while room.aside and room.has_room() and not desk.is_stopped:
+        yield from _enter(desk, room, room.aside.popleft())
+    while desk.waiting and not room.aside and room.has_room() and not desk.is_stopped:
         packed = desk.waiting.popleft()
         desk.heed((yield desk.event(EventKind.CELL_STARTED, packed)))
         try:
-            room.place(start_cell(packed, load_data(packed, room.base, desk), room.base))
+            run = start_cell(packed, load_data(packed, room.base, desk), room.base)
         except Exception as error:
             desk.heed((yield desk.failed(packed, error)))
+        else:
+            yield from _enter(desk, room, SetAside(run=run, state=None))
+
+
+def _enter(desk: Desk, room: Room, cell: SetAside) -> Events:
+    """Put a cell into an engine; where others take the memory for that, it waits for them."""
+    try:
+        room.place(cell.run, cell.state)
+    except Exception as error:
+        rung = hold_back(room, cell, error)
+        if rung is None:
+            desk.heed((yield desk.failed(cell.run.packed, error)))
+        else:
+            _note(desk, rung)
 
 
 def _give_up(desk: Desk, room: Room) -> Events:
@@ -117,6 +136,9 @@ def _give_up(desk: Desk, room: Room) -> Events:
         for run in [run for run in engine.live if run.cell_id in desk.given_up]:
             room.leave(engine, run)
             desk.heed((yield desk.interrupted(run.packed)))
+    for aside in [aside for aside in room.aside if aside.run.cell_id in desk.given_up]:
+        room.aside.remove(aside)
+        desk.heed((yield desk.interrupted(aside.run.packed)))
     for packed in [packed for packed in desk.waiting if packed.cell.cell_id in desk.given_up]:
         desk.waiting.remove(packed)
         desk.heed((yield desk.interrupted(packed)))
@@ -130,6 +152,19 @@ def _report(desk: Desk, room: Room, progress: Progress, publisher: Publisher) ->
     for tested in progress.tested:
         room.leave(progress.engine, tested.run)
         publisher.take(tested)
+    if progress.shortage is not None:
+        rung = climb(room, progress.engine, progress.shortage)
+        _note(desk, rung)
+        if rung.failure is not None:
+            for run in rung.runs:
+                room.leave(progress.engine, run)
+                desk.heed((yield desk.failed(run.packed, rung.failure)))
+
+
+def _note(desk: Desk, rung: Rung) -> None:
+    """What was done against a shortage of memory goes to the pack's log; the cells bear it as a mark."""
+    cells = [run.cell_id for run in rung.runs]
+    desk.log.write("out_of_memory", rung.what, level="warning", cells=cells, reason=rung.reason)
 
 
 @dataclass

@@ -36,8 +36,7 @@ class MemoryMeter:
         """
         self._model = model
         self._device = device
-        gc.collect()
-        _return_freed_memory(device)
+        return_freed_memory(device)
         self._before = 0 if device.type == "cuda" else int(psutil.Process().memory_info().rss)
         forget_peak(device)
 
@@ -90,7 +89,9 @@ def _stored(model: nn.Module) -> Iterator[Tensor]:
             yield from (value for value in state.as_dict().values() if isinstance(value, Tensor))
 
 
-def _return_freed_memory(device: torch.device) -> None:
+def return_freed_memory(device: torch.device) -> None:
+    """Let nothing unused stay with this process: collect garbage, empty the caches of the allocators."""
+    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif sys.platform == "linux":

@@ -9,8 +9,11 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from jobs.errors import classify
+from jobs.spec import FailureKind
 from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine
+from jobs.training.peak_memory import return_freed_memory
 from jobs.training.slots import Divergence
 
 
@@ -23,6 +26,15 @@ class Tested:
     tensors: dict[str, Tensor]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Shortage:
+    """A pass did not fit into memory. Nothing of it is left: its cells stand before the step or evaluation."""
+
+    reason: str
+    evaluated: tuple[CellRun, ...]
+    """Cells of the evaluation that did not fit; none: it was a training step of all live cells."""
+
+
 @dataclass(kw_only=True)
 class Progress:
     """What happened to an engine's cells; those named here are still live and have to be released."""
@@ -30,6 +42,10 @@ class Progress:
     engine: PackEngine
     divergences: list[Divergence] = field(default_factory=list)
     tested: list[Tested] = field(default_factory=list)
+    shortage: Shortage | None = None
+    """Whoever hears of it has to make the next pass smaller."""
+    evaluated: tuple[CellRun, ...] = ()
+    """Cells of the evaluation that is being made."""
 
 
 def advance(engine: PackEngine, *, duration_s: float) -> Progress:
@@ -42,34 +58,57 @@ def advance(engine: PackEngine, *, duration_s: float) -> Progress:
         the cells that leave.
     """
     progress = Progress(engine=engine)
-    end = time.monotonic() + duration_s
-    while engine.live:
-        progress.divergences = engine.step()
-        if progress.divergences:
-            break
-        _evaluate(engine)
-        progress.tested = _test(engine)
-        if progress.tested or time.monotonic() >= end:
-            break
+    try:
+        _advance(progress, time.monotonic() + duration_s)
+    except Exception as error:
+        kind, reason = classify(error)
+        if kind is not FailureKind.OUT_OF_MEMORY:
+            raise
+        progress.shortage = Shortage(reason=reason, evaluated=progress.evaluated)
+    if progress.shortage is not None:  # the error is gone by now, and with it the tensors that its frames held
+        engine.begin_steps_anew()
+        return_freed_memory(engine.device)
     return progress
 
 
-def _evaluate(engine: PackEngine) -> None:
-    due = [run for run in engine.live if run.step_completed and run.evaluation_due()]
+def _advance(progress: Progress, end: float) -> None:
+    engine = progress.engine
+    _evaluate(progress)  # what a shortage of memory may have left to do
+    _test(progress)
+    while engine.live and not progress.tested:
+        progress.divergences = engine.step()
+        if progress.divergences:
+            break
+        _evaluate(progress)
+        _test(progress)
+        if time.monotonic() >= end:
+            break
+
+
+def _evaluate(progress: Progress) -> None:
+    engine = progress.engine
+    due = [run for run in engine.live if run.owes_evaluation]
     if due:
-        for run, logits_nC in zip(due, engine.predict(due, "validation"), strict=True):
+        for run, logits_nC in zip(due, _predict(progress, due, "validation"), strict=True):
             run.note_evaluation(logits_nC, partial(engine.tensors_of, run))
+        progress.evaluated = ()
 
 
-def _test(engine: PackEngine) -> list[Tested]:
+def _test(progress: Progress) -> None:
     """Put cells that are through back to their best state and predict the test rows with it."""
+    engine = progress.engine
     finished = [run for run in engine.live if run.finished and run.step_completed]
     for run in finished:
         if run.best_tensors is not None:
             engine.put_tensors(run, run.best_tensors)
-    if not finished:
-        return []
-    return [
-        Tested(run=run, logits_nC=logits_nC, tensors=engine.tensors_of(run))
-        for run, logits_nC in zip(finished, engine.predict(finished, "test"), strict=True)
-    ]
+    if finished:
+        progress.tested = [
+            Tested(run=run, logits_nC=logits_nC, tensors=engine.tensors_of(run))
+            for run, logits_nC in zip(finished, _predict(progress, finished, "test"), strict=True)
+        ]
+        progress.evaluated = ()
+
+
+def _predict(progress: Progress, runs: list[CellRun], split: str) -> list[np.ndarray]:
+    progress.evaluated = tuple(runs)
+    return progress.engine.predict(runs, split)

@@ -6,9 +6,10 @@ split. On a GPU there is one engine. Strategy full has one engine with all cores
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 import torch
 
@@ -21,14 +22,21 @@ from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine
 from jobs.training.engines import engine_class
 from jobs.training.progress import Progress, advance
-
-if TYPE_CHECKING:
-    from collections import deque
+from jobs.training.slots import RowState
 
 AUTOMATIC_SLOTS = 24
 """Cells in flight when the declaration leaves it open and memory allows it."""
 ROUND_S = 2.0
 """How long engines work before the driver hears of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAside:
+    """A cell that is in no engine for want of memory and goes on, or begins, when there is room again."""
+
+    run: CellRun
+    state: RowState | None
+    """None: it never was in an engine."""
 
 
 class Room:
@@ -50,6 +58,10 @@ class Room:
         self.is_exact = base.compute.numerics == "exact"
         self.slots = 1 if cell.strategy is Strategy.FULL else cell.compute.slots or AUTOMATIC_SLOTS
         self.engines: list[PackEngine] = []
+        self.aside: deque[SetAside] = deque()
+        """They come before the cells that have not begun."""
+        self._engine_slots: int | None = None
+        """Most cells of a new engine after one ran out of memory."""
         self._kind = engine_class(cell.strategy)
         self._waiting = waiting
         self._cpus = cpus
@@ -76,6 +88,11 @@ class Room:
         return [run for engine in self.engines for run in engine.live]
 
     @property
+    def workers(self) -> int:
+        """Engines that work side by side."""
+        return self._workers
+
+    @property
     def idle(self) -> list[PackEngine]:
         """Engines that no thread works on: only those may be changed."""
         busy = set(map(id, self._busy.values()))
@@ -92,22 +109,37 @@ class Room:
         """Whether one engine may hold several cells without a change of any cell's promised numbers."""
         return not self.is_exact or self.base.rows_keep_their_bits
 
-    def place(self, run: CellRun) -> None:
+    def place(self, run: CellRun, state: RowState | None = None) -> None:
         """Put a cell where least work waits: into an idle engine that has room for it, or into a new one."""
         fitting = [engine for engine in self.idle if engine.has_room_for(run)] if self._mixes else []
         if len(self.engines) < self._workers or not fitting:
             fitting = [self._new_engine(run)]
             self.engines += fitting
-        min(fitting, key=_steps_left).admit(run)
+        min(fitting, key=_steps_left).admit(run, state)
+
+    def set_aside(self, engine: PackEngine, runs: Sequence[CellRun]) -> None:
+        """Take some cells out of an idle engine; it will not hold more than those that stay."""
+        for run in runs:
+            self.aside.append(SetAside(run=run, state=engine.state_of(run).on_host()))
+            engine.release(run)
+        engine.slots = len(engine.live)
+        self._engine_slots = min(engine.slots, self._engine_slots or engine.slots)
+        unmade = max(0, self._workers - len(self.engines))
+        self.slots = min(self.slots, sum(e.slots for e in self.engines) + unmade * self._engine_slots)
+
+    def hold_back(self, cell: SetAside) -> None:
+        """There was no memory to admit a cell: it waits, and no more cells come in than are in flight now."""
+        self.aside.appendleft(cell)
+        self.slots = len(self.live)
 
     def _new_engine(self, run: CellRun) -> PackEngine:
         if not self._mixes or self.slots == 1:
             return self._kind(self.base, None, slots=1)
-        most = -(-self.slots // self._workers)
+        most = min(-(-self.slots // self._workers), self._engine_slots or self.slots)
         if self.is_exact:
             return self._kind(self.base, None, slots=most)
-        layout = RowLayout([run.shapes, *self._waiting_shapes(run)])
-        return self._kind(self.base, layout, slots=min(most, len(self._waiting) + 1))
+        layout = RowLayout([run.shapes, *(other.run.shapes for other in self.aside), *self._waiting_shapes(run)])
+        return self._kind(self.base, layout, slots=min(most, len(self.aside) + len(self._waiting) + 1))
 
     def _waiting_shapes(self, run: CellRun) -> Iterator[Shapes]:
         """Upper bounds for the cells that wait: their adapters, and heads of their declared label counts."""
@@ -120,10 +152,14 @@ class Room:
                 shapes |= adapter_shapes(self.base, cell.lora)
             yield shapes
 
+    @property
+    def _anybody_waits(self) -> bool:
+        return bool(self._waiting or self.aside)
+
     def leave(self, engine: PackEngine, run: CellRun) -> None:
         """Free a cell's slot; an engine nobody is in gives its memory back."""
         engine.release(run)
-        if not engine.live and (self.is_exact or self.slots == 1 or not self._waiting):
+        if not engine.live and (self.is_exact or self.slots == 1 or not self._anybody_waits):
             self.engines.remove(engine)
 
     def advance(self, *, wait_s: float) -> Iterator[Progress]:
@@ -161,7 +197,7 @@ class Room:
 
     def _share_out(self) -> None:
         """When nobody waits and a core has nothing to do, split the cells of an engine that has several."""
-        if self._waiting or not self._mixes or len([e for e in self.engines if e.live]) >= self._workers:
+        if self._anybody_waits or not self._mixes or len([e for e in self.engines if e.live]) >= self._workers:
             return
         fullest = max(self.idle, key=lambda engine: len(engine.live), default=None)
         if fullest is None or len(fullest.live) < 2:

@@ -9,7 +9,7 @@ Shapes: n cells of the group, P numbers of a row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -38,6 +38,10 @@ class RowState:
     tensors: Mapping[str, Tensor]
     """`theta/<name>`, `first/<name>`, `second/<name>`, `grad/<name>`, `eight_bit/<name>/<what>`."""
     loss_scale: tuple[float, int] | None = None
+
+    def on_host(self) -> RowState:
+        """The same in the host's memory."""
+        return replace(self, tensors={name: tensor.cpu() for name, tensor in self.tensors.items()})
 
 
 @dataclass
@@ -70,9 +74,9 @@ class SlotGroup:
         self.eight_bit.forget(run.cell_id)
         if self.scales is not None:
             self.scales.reset(row)
-        self.live.append(run)
         if state is not None:
             self._restore(row, run, state)
+        self.live.append(run)
 
     def _restore(self, row: int, run: CellRun, state: RowState) -> None:
         self.bank.fill(self.bank.grad[row], _own(state, "grad"))
@@ -158,6 +162,12 @@ class SlotGroup:
         """Losses as they go into the backward pass."""
         return losses_n if self.scales is None else losses_n * self.scales.scale[: len(self.live)]
 
+    def begin_steps_anew(self) -> None:
+        """Forget gradients and micro-batches of the steps under way, after a pass that did not come to its end."""
+        self.bank.grad[: len(self.live)].zero_()
+        for run in self.live:
+            run.begin_step_anew()
+
     def update(self, losses_n: Tensor, taken: Sequence[MicroBatch]) -> list[Divergence]:
         """Update the cells whose effective batch is complete.
 
@@ -170,15 +180,17 @@ class SlotGroup:
         for run, loss in zip(self.live, losses_n.tolist(), strict=True):
             run.loss_pending += loss
         rows = [row for row, micro in enumerate(taken) if micro.completes_step]
-        norms: dict[int, float] = {}
+        divergences: list[Divergence] = []
         for optimizer, name in ((self.adamw, "adamw"), (self.eight_bit, "adamw_bnb_8bit")):
             own = [row for row in rows if self.live[row].recipe.optimizer == name]
             if own:
                 scale_n = None if self.scales is None else self.scales.scale[own]
                 steps = [_row_step(row, self.live[row]) for row in own]
-                found = optimizer.step(steps, grad_scale_n=scale_n)
-                norms.update(zip(own, found.tolist(), strict=True))
-        return [d for row in rows if (d := self._after_step(row, norms[row])) is not None]
+                norms = optimizer.step(steps, grad_scale_n=scale_n).tolist()
+                # Counted at once: these steps are made even if the other optimiser runs out of memory.
+                found = [self._after_step(row, norm) for row, norm in zip(own, norms, strict=True)]
+                divergences += [divergence for divergence in found if divergence is not None]
+        return divergences
 
     def _after_step(self, row: int, norm: float) -> Divergence | None:
         """Count the step of one cell, or say that it diverged."""
