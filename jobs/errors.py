@@ -128,6 +128,11 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
     return FailureKind.BUG, reason
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory of the device or the host ran out, whichever of its many faces that has."""
+    return classify(error)[0] is FailureKind.OUT_OF_MEMORY
+
+
 def one_line(text: str, *, limit: int = 500) -> str:
     """Make text safe for one log line or table cell: no control characters, bounded length."""
     printable = "".join(c if c.isprintable() else " " for c in text)

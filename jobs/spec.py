@@ -206,7 +206,7 @@ class ComputeSpec:
     device: str = "auto"
     """auto | cpu | cuda."""
     slots: int | None = None
-    """Cells in flight in one pack; None: auto."""
+    """Cells that train together in one pack, at most; None: found by measuring before the pack trains."""
     reload_check: bool = True
     """Load every exported cell in a fresh process and compare its predictions before it is published."""
     cost_probe: bool = True

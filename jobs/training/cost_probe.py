@@ -105,9 +105,9 @@ def _alone(packed: PackedCell, data: CellData, base: Base) -> Iterator[tuple[Pac
     layout = None if base.compute.numerics == "exact" else RowLayout([run.shapes])
     engine = engine_class(packed.cell.strategy)(base, layout, slots=1)
     try:
-        started = _now(engine.device)
+        started = now(engine.device)
         engine.admit(run)
-        yield engine, run, _now(engine.device) - started
+        yield engine, run, now(engine.device) - started
     finally:
         if run in engine.live:
             engine.release(run)
@@ -117,9 +117,9 @@ def _timed_steps(engine: PackEngine, run: CellRun) -> list[tuple[float, int]]:
     """Seconds and rows of some optimiser steps after a warm-up, one of each at least."""
 
     def step() -> tuple[float, int]:
-        rows, started = run.trained_rows, _now(engine.device)
+        rows, started = run.trained_rows, now(engine.device)
         _optimiser_step(engine, run)
-        return _now(engine.device) - started, run.trained_rows - rows
+        return now(engine.device) - started, run.trained_rows - rows
 
     _repeat(step, times=WARM_UP_STEPS, budget_s=BUDGET_S / 2)
     return _repeat(step, times=STEPS, budget_s=BUDGET_S)
@@ -136,9 +136,9 @@ def _timed_inference(engine: PackEngine, run: CellRun) -> float:
     """Median seconds to predict one test row."""
 
     def predict() -> float:
-        started = _now(engine.device)
+        started = now(engine.device)
         engine.predict([run], "test")
-        return _now(engine.device) - started
+        return now(engine.device) - started
 
     seconds = _repeat(predict, times=REPEATS, budget_s=BUDGET_S)
     return statistics.median(seconds) / len(run.data.tokens["test"])
@@ -188,7 +188,8 @@ def _repeated_train_rows(data: CellData, distinct: int, count: int) -> CellData:
     )
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
+    """Seconds of a clock, when everything that the device was asked to do is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

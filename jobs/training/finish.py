@@ -20,6 +20,7 @@ from jobs.storage import Layout, publish
 from jobs.training.cell_run import CellRun
 from jobs.training.peak_memory import peak_bytes
 from jobs.training.reloading import Reloaded
+from jobs.training.slot_search import Slots
 from jobs.training.solo_costs import Solo
 
 
@@ -33,6 +34,7 @@ def publish_cell(
     folders: Mapping[str, Path],
     reloaded: Reloaded,
     solo: Solo,
+    slots: Slots,
 ) -> tuple[Path, float | None]:
     """Write a finished cell's folder.
 
@@ -45,10 +47,11 @@ def publish_cell(
         folders: its exported weights, by their names in the result folder; moved there.
         reloaded: what came of loading them again.
         solo: what the cell costs alone.
+        slots: how many cells of its pack trained together.
     Returns:
         the folder, and the test accuracy where defined.
     """
-    result = cell_result(run, test_logits_nC, tensors, base, reloaded, solo)
+    result = cell_result(run, test_logits_nC, tensors, base, reloaded, solo, slots)
     data = run.data
     parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
@@ -78,6 +81,7 @@ def cell_result(
     base: Base,
     reloaded: Reloaded,
     solo: Solo,
+    slots: Slots,
 ) -> CellResult:
     """Everything a cell leaves behind in numbers."""
     metrics = classification_metrics(test_logits_nC, run.data.labels["test"], split="test")
@@ -91,7 +95,7 @@ def cell_result(
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
         costs={**_costs(run, base), **reloaded.costs, **solo.costs},
-        provenance={**_provenance(base), **reloaded.provenance, **solo.provenance},
+        provenance={**_provenance(base), **slots.provenance, **reloaded.provenance, **solo.provenance},
         epochs=run.epoch,
         marks=(*_marks(run), *reloaded.marks, *solo.marks),
         label_names=run.data.label_names,

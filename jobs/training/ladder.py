@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from jobs.errors import OutOfMemory, classify
-from jobs.spec import FailureKind, Strategy
+from jobs.errors import OutOfMemory, classify, is_out_of_memory
+from jobs.spec import Strategy
 from jobs.training.cell_run import EVALUATION_TEXTS, CellRun
 from jobs.training.engine import PackEngine
 from jobs.training.progress import Shortage
@@ -74,13 +74,12 @@ def hold_back(room: Room, cell: SetAside, error: Exception) -> Rung | None:
     Returns:
         what was done; None when the error is another one, or when nobody is in flight who could make room.
     """
-    kind, reason = classify(error)
-    if kind is not FailureKind.OUT_OF_MEMORY or not room.live:
+    if not is_out_of_memory(error) or not room.live:
         return None
     room.hold_back(cell)
     what = f"slots limited to {room.slots}"
     cell.run.marks.append(f"{what} after running out of memory when the cell was admitted")
-    return Rung(what=what, reason=reason, runs=(cell.run,))
+    return Rung(what=what, reason=classify(error)[1], runs=(cell.run,))
 
 
 def _noted(what: str, runs: Sequence[CellRun], shortage: Shortage) -> Rung:

@@ -21,6 +21,7 @@ from jobs.training.ladder import Rung, climb, hold_back
 from jobs.training.progress import Progress, Tested
 from jobs.training.reloading import Reloading
 from jobs.training.room import Room, SetAside
+from jobs.training.slot_search import Slots, find_slots
 from jobs.training.solo_costs import SoloBook, probe_pack
 
 if TYPE_CHECKING:
@@ -43,7 +44,9 @@ def run_cells(desk: Desk) -> Events:
     room = Room(base, desk.pack.cells[0], desk.waiting, cpus=desk.pack.resources.cpus)
     try:
         solo = yield from _beside(desk, lambda: _solo_costs(desk, base))
-        publisher = Publisher(desk, base, solo)
+        slots = yield from _beside(desk, lambda: _slots(desk, room))
+        room.slots = slots.number
+        publisher = Publisher(desk, base, solo, slots)
         try:
             yield from _train(desk, room, publisher)
             yield from publisher.finish_all(room)
@@ -69,6 +72,18 @@ def _solo_costs(desk: Desk, base: Base) -> SoloBook:
         tuple(desk.waiting),
         base,
         data_of=lambda packed: load_data(packed, base, desk),
+        cache=desk.workshop.cache,
+        should_stop=lambda: desk.is_stopped,
+    )
+
+
+def _slots(desk: Desk, room: Room) -> Slots:
+    """How many cells train together: measured before any of them trains."""
+    return find_slots(
+        tuple(desk.waiting),
+        room,
+        granted_bytes=desk.pack.resources.memory_bytes,
+        data_of=lambda packed: load_data(packed, room.base, desk),
         cache=desk.workshop.cache,
         should_stop=lambda: desk.is_stopped,
     )
@@ -174,6 +189,7 @@ class Publisher:
     desk: Desk
     base: Base
     solo: SoloBook
+    slots: Slots
     _open: dict[Future[tuple[Path, float | None]], CellRun] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -226,6 +242,7 @@ class Publisher:
                 folders=folders,
                 reloaded=reloaded,
                 solo=self.solo.of(run.packed.cell),
+                slots=self.slots,
             )
 
 

@@ -9,8 +9,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
-from jobs.errors import classify
-from jobs.spec import FailureKind
+from jobs.errors import classify, is_out_of_memory
 from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine
 from jobs.training.peak_memory import return_freed_memory
@@ -61,10 +60,9 @@ def advance(engine: PackEngine, *, duration_s: float) -> Progress:
     try:
         _advance(progress, time.monotonic() + duration_s)
     except Exception as error:
-        kind, reason = classify(error)
-        if kind is not FailureKind.OUT_OF_MEMORY:
+        if not is_out_of_memory(error):
             raise
-        progress.shortage = Shortage(reason=reason, evaluated=progress.evaluated)
+        progress.shortage = Shortage(reason=classify(error)[1], evaluated=progress.evaluated)
     if progress.shortage is not None:  # the error is gone by now, and with it the tensors that its frames held
         engine.begin_steps_anew()
         return_freed_memory(engine.device)

@@ -22,10 +22,9 @@ from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine
 from jobs.training.engines import engine_class
 from jobs.training.progress import Progress, advance
+from jobs.training.slot_choice import AUTOMATIC_SLOTS
 from jobs.training.slots import RowState
 
-AUTOMATIC_SLOTS = 24
-"""Cells in flight when the declaration leaves it open and memory allows it."""
 ROUND_S = 2.0
 """How long engines work before the driver hears of them."""
 
@@ -102,16 +101,16 @@ class Room:
         """True when another cell can be admitted now."""
         if len(self.live) >= self.slots:
             return False
-        return len(self.engines) < self._workers or not self._mixes or any(e.slots > len(e.live) for e in self.idle)
+        return len(self.engines) < self._workers or not self.mixes or any(e.slots > len(e.live) for e in self.idle)
 
     @property
-    def _mixes(self) -> bool:
+    def mixes(self) -> bool:
         """Whether one engine may hold several cells without a change of any cell's promised numbers."""
         return not self.is_exact or self.base.rows_keep_their_bits
 
     def place(self, run: CellRun, state: RowState | None = None) -> None:
         """Put a cell where least work waits: into an idle engine that has room for it, or into a new one."""
-        fitting = [engine for engine in self.idle if engine.has_room_for(run)] if self._mixes else []
+        fitting = [engine for engine in self.idle if engine.has_room_for(run)] if self.mixes else []
         if len(self.engines) < self._workers or not fitting:
             fitting = [self._new_engine(run)]
             self.engines += fitting
@@ -133,7 +132,7 @@ class Room:
         self.slots = len(self.live)
 
     def _new_engine(self, run: CellRun) -> PackEngine:
-        if not self._mixes or self.slots == 1:
+        if not self.mixes or self.slots == 1:
             return self._kind(self.base, None, slots=1)
         most = min(-(-self.slots // self._workers), self._engine_slots or self.slots)
         if self.is_exact:
@@ -197,7 +196,7 @@ class Room:
 
     def _share_out(self) -> None:
         """When nobody waits and a core has nothing to do, split the cells of an engine that has several."""
-        if self._anybody_waits or not self._mixes or len([e for e in self.engines if e.live]) >= self._workers:
+        if self._anybody_waits or not self.mixes or len([e for e in self.engines if e.live]) >= self._workers:
             return
         fullest = max(self.idle, key=lambda engine: len(engine.live), default=None)
         if fullest is None or len(fullest.live) < 2:

@@ -151,25 +151,27 @@ class SoloBook:
 
     def _settings(self, cell: CellSpec) -> str:
         """Everything that a cell's cost depends on, as canonical JSON."""
-        compute, facts = self._base.compute, machine()
-        on_cuda = compute.device.type == "cuda"
-        return dumps(
-            {
-                "probe": PROBE_VERSION,
-                "versions": facts["versions"],
-                "device": torch.cuda.get_device_name(compute.device) if on_cuda else facts["cpu"],
-                "threads": self._threads,
-                "dtype": compute.dtype_name,
-                "base_mode": compute.base_mode,
-                "numerics": compute.numerics,
-                "base": self._base.key,
-                "model": self._base.tokenizer_key,
-                "strategy": cell.strategy,
-                "data": _chosen(cell.data, _DATA),
-                "recipe": _chosen(cell.recipe, _RECIPE),
-                "lora": _chosen(cell.lora, _LORA),
-            }
-        )
+        return dumps({"probe": PROBE_VERSION, **cost_settings(cell, self._base, threads=self._threads)})
+
+
+def cost_settings(cell: CellSpec, base: Base, *, threads: int) -> dict[str, Any]:
+    """Everything that a cell's cost depends on: cells with equal settings cost the same."""
+    compute, facts = base.compute, machine()
+    on_cuda = compute.device.type == "cuda"
+    return {
+        "versions": facts["versions"],
+        "device": torch.cuda.get_device_name(compute.device) if on_cuda else facts["cpu"],
+        "threads": threads,
+        "dtype": compute.dtype_name,
+        "base_mode": compute.base_mode,
+        "numerics": compute.numerics,
+        "base": base.key,
+        "model": base.tokenizer_key,
+        "strategy": cell.strategy,
+        "data": _chosen(cell.data, _DATA),
+        "recipe": _chosen(cell.recipe, _RECIPE),
+        "lora": _chosen(cell.lora, _LORA),
+    }
 
 
 def _chosen(section: object, names: Sequence[str]) -> dict[str, Any] | None:

@@ -138,3 +138,28 @@ def test_a_cell_without_memory_to_enter_waits_for_another_to_end(
     marks = result_of(events, cells[2]).marks
     assert marks == ("slots limited to 2 after running out of memory when the cell was admitted",)
     assert all(kinds(events, packed.cell.cell_id)[-1] is EventKind.CELL_FINISHED for packed in cells)
+
+
+def test_slots_are_measured_before_anything_trains_and_stand_in_the_results(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second run finds them in the cache; in `exact` no number depends on them."""
+    own_cache = tmp_path / "cache"
+    own_cache.mkdir()
+    for entry in cache.iterdir():
+        if entry.name != "slots":
+            (own_cache / entry.name).symlink_to(entry)
+    open_slots = [cell(seed, compute=replace(EXACT, slots=None)) for seed in range(1, 5)]
+    declared = [cell(seed, compute=replace(EXACT, slots=1)) for seed in range(1, 5)]
+    found = []
+    for name, cells in (("first", open_slots), ("second", open_slots), ("declared", declared)):
+        events = run(pack(*cells), Workshop(tmp_path / name, own_cache))
+        results = [result_of(events, packed) for packed in cells]
+        (slots,) = {(r.provenance["slots"], r.provenance["slots_found"]) for r in results}
+        found.append((slots, [r.hashes["weights"] for r in results]))
+    (first, first_weights), (second, second_weights), (third, third_weights) = found
+    assert first[1] == "measured"
+    assert 1 <= first[0] <= 4
+    assert second == (first[0], "measured earlier")
+    assert third == (1, "declared")
+    assert first_weights == second_weights == third_weights
