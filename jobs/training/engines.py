@@ -11,11 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.errors import is_out_of_memory
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.spec import Strategy
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine, Part
+from jobs.training.peak_memory import return_freed_memory
 from jobs.training.ragged import RaggedBatch, ragged_batch
 from jobs.training.slots import RowState
 
@@ -31,13 +33,18 @@ class HeadEngine(PackEngine):
         """Start without features."""
         super().__init__(base, layout, slots=slots)
         self._is_exact = layout is None
+        self._feature_texts = FEATURE_TEXTS
         self._features: dict[bytes, Tensor] = {}
         self._split: dict[tuple[str, str], Tensor] = {}
 
     def admit(self, run: CellRun, state: RowState | None = None) -> None:
         """Compute what is missing of the cell's features, then take it in."""
+        before = self._feature_texts
         for split, texts in run.data.tokens.items():
             self._split[run.cell_id, split] = self._features_of(texts)
+        if self._feature_texts < before:
+            what = f"texts of a pass for features reduced from {before} to {self._feature_texts}"
+            run.marks.append(f"{what} after running out of memory")
         super().admit(run, state)
 
     def release(self, run: CellRun) -> None:
@@ -50,12 +57,27 @@ class HeadEngine(PackEngine):
     def _features_of(self, texts: Sequence[np.ndarray]) -> Tensor:
         missing = {text.tobytes(): text for text in texts if text.tobytes() not in self._features}
         keys = sorted(missing, key=len)
-        for first in range(0, len(keys), FEATURE_TEXTS):
-            part = keys[first : first + FEATURE_TEXTS]
-            self._features.update(zip(part, self._compute([missing[key] for key in part]), strict=True))
+        while keys:
+            part = keys[: self._feature_texts]
+            features = self._try_to_compute([missing[key] for key in part])
+            if features is None:
+                self._feature_texts //= 2
+                return_freed_memory(self.device)
+                continue
+            self._features.update(zip(part, features, strict=True))
+            del keys[: len(part)]
         if not len(texts):
             return torch.empty(0, self.base.hidden, device=self.device)
         return torch.stack([self._features[text.tobytes()] for text in texts])
+
+    def _try_to_compute(self, texts: Sequence[np.ndarray]) -> Tensor | None:
+        """Pooled vectors of some texts; None when fewer at a time may fit into memory."""
+        try:
+            return self._compute(texts)
+        except Exception as error:
+            if len(texts) == 1 or self._feature_texts == 1 or not is_out_of_memory(error):
+                raise
+            return None
 
     def _compute(self, texts: Sequence[np.ndarray]) -> Tensor:
         """Pooled vectors of some texts; in `exact` each goes through products of its own, whoever is beside it."""

@@ -360,3 +360,18 @@ def test_every_face_of_a_shortage_is_known(cache: Path, monkeypatch: pytest.Monk
     with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="something else"):
         patch.setattr(PackEngine, "_run_base", lambda *_: (_ for _ in ()).throw(RuntimeError("something else")))
         advance(engine, duration_s=0.0)
+
+
+def test_features_of_heads_are_computed_of_fewer_texts_at_a_time(
+    cache: Path, memory_for: Callable[[TooMuch], None]
+) -> None:
+    base = tiny_base("bert", cache, numerics="exact")
+
+    def one() -> CellRun:
+        return make_run(base, 1, recipe=RECIPE, strategy=Strategy.HEAD)
+
+    undisturbed = train(base, [one()])
+    memory_for(lambda runs, texts, is_training: texts > 20)
+    run = one()
+    assert train(base, [run]) == undisturbed
+    assert run.marks == ["texts of a pass for features reduced from 64 to 16 after running out of memory"]
