@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from jobs.training.bank import RowLayout, SlotBank
 from jobs.training.optimizer import LossScales, RowAdamW, RowStep
@@ -84,3 +86,45 @@ def test_one_overflow_halves_one_scale_until_it_cannot_shrink() -> None:
     outcomes = [scales.after_step(0, finite=False) for _ in range(17)]
     assert outcomes == [True] * 16 + [False]
     assert scales.scale[1] == first[1]
+
+
+class Allocations(TorchDispatchMode):
+    """Operations that took new memory after the first one that changed a bank or its moments."""
+
+    def __init__(self, kept: list[Tensor]) -> None:
+        super().__init__()
+        self._kept = {tensor.untyped_storage().data_ptr() for tensor in kept}
+        self._seen: list[Tensor] = []  # held, so that no storage is used twice
+        self.has_changed = False
+        self.late: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        known = {t.untyped_storage().data_ptr() for t in (*self._seen, *args) if isinstance(t, Tensor)} | self._kept
+        result = func(*args, **(kwargs or {}))
+        for tensor in [result] if isinstance(result, Tensor) else []:
+            self._seen.append(tensor)
+            if self.has_changed and tensor.untyped_storage().data_ptr() not in known:
+                self.late.append(str(func))
+        target = (kwargs or {}).get("out", args[0] if args else None)
+        if func._schema.is_mutable and isinstance(target, Tensor):
+            self.has_changed |= target.untyped_storage().data_ptr() in self._kept
+        return result
+
+
+@pytest.mark.parametrize("rows", [[0, 1], [1]])
+@pytest.mark.parametrize("is_finite", [True, False])
+def test_nothing_is_allocated_once_anything_has_changed(rows: list[int], is_finite: bool) -> None:
+    """A step that runs out of memory can then be made again: nothing of it is there."""
+    bank = SlotBank(RowLayout([{"a": (3, 4)}]), slots=2, device=torch.device("cpu"))
+    optimizer = RowAdamW(bank)
+    bank.theta.fill_(1.0)
+    bank.grad.fill_(0.5)
+    if not is_finite:
+        bank.grad[1, 0] = float("nan")
+    settings = {"learning_rate": 0.1, "weight_decay": 0.01, "max_grad_norm": 1.0, "step": 1}
+    watch = Allocations([bank.theta, bank.grad, optimizer.first, optimizer.second])
+    with watch:
+        optimizer.step([RowStep(row=row, **settings) for row in rows])  # type: ignore[arg-type]
+    assert watch.has_changed
+    assert not watch.late
+    assert bool((bank.theta[1] == 1.0).all()) is not is_finite
