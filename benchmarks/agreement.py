@@ -74,7 +74,7 @@ def measure_agreement(
         start = prepare_column(calm, cache)
         baseline = run_baseline(calm, calm.cells, start, device=device, threads=threads)
         return {
-            mode.name: asdict(_compared(baseline, run_column(calm, mode, device=device, threads=threads, cache=cache)))
+            mode.name: asdict(_compared(baseline, run_column(calm, mode, device=device, threads=threads)))
             for mode in modes
         }
 

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
+import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +21,13 @@ import pyarrow.parquet as pq
 import torch
 from column import Column
 
+from grid.devices import local_devices
+from grid.plan import make_plan
 from jobs.pack_log import PackLog
-from jobs.spec import ComputeSpec, EventKind, PackSpec
+from jobs.spec import ComputeSpec, PackedCell, PackSpec, dumps
 from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.room import Room
-from jobs.trial import Desk, Workshop, events_of
+from jobs.trial import Desk, Workshop
 
 PRECISIONS = ("bf16", "fp32")
 BASES = ("resident", "quantized")
@@ -83,51 +88,79 @@ class ColumnRun:
     """cell_id -> float32 [rows, classes]."""
 
 
-def run_column(
-    column: Column, mode: Mode, *, device: str, threads: int, cache: Path, reload_check: bool = False
-) -> ColumnRun:
-    """Train the whole column as one pack through `jobs.trial`, from a freshly loaded base.
+def run_column(column: Column, mode: Mode, *, device: str, threads: int, reload_check: bool = False) -> ColumnRun:
+    """Train the whole column as FineGrid's planner lays it out: on a CPU one pack and one process a core.
 
     Args:
         column: the cells.
         mode: how they are computed.
         device: cpu | cuda.
-        threads: CPU threads of the pack.
-        cache: FineGrid's cache folder.
+        threads: cores of the machine that are used.
         reload_check: have every exported cell reloaded in another process, which the baseline does not do.
     Returns:
-        times and test logits of all cells.
+        time from the start signal, given when every process has its base and its rows, to the last process' end.
     Raises:
         RuntimeError: a cell failed.
     """
-    gc.collect()
     compute = mode.compute(device=device, reload_check=reload_check)
-    pack = column.pack(compute, threads=threads, gpus=1.0 if device == "cuda" else 0.0)
-    with tempfile.TemporaryDirectory(prefix="packed-training-") as folder:
-        workshop = Workshop(Path(folder), cache)
+    packs = planned_packs(column, compute, device=device, threads=threads)
+    small = replace(packs[0], pack_id="warm-up", cells=(_short(packs[0].cells[0]),))
+    with tempfile.TemporaryDirectory(prefix="packed-training-") as name:
+        folder = Path(name)
+        (folder / "warm-up.json").write_text(dumps(small), "utf-8")
+        processes = [_start(folder, pack) for pack in packs]
+        for process in processes:
+            if _line(process) != "ready\n":
+                raise RuntimeError(f"a pack's process ended with {process.wait()} before it was ready")
         started = time.perf_counter()
-        workshop.base_for(pack)
-        loaded = time.perf_counter()
-        folders = _finish(pack, workshop)
-        ended = time.perf_counter()
-        logits = {cell_id: _test_logits(path) for cell_id, path in folders.items()}
+        for process in processes:
+            process.stdin.write("go\n")  # type: ignore[union-attr]
+            process.stdin.flush()  # type: ignore[union-attr]
+        answers = [json.loads(_line(process) or "null") for process in processes]
+        seconds = time.perf_counter() - started
+        if failed := [process.wait() for process in processes if process.wait() != 0]:
+            raise RuntimeError(f"packs ended with {failed}")
+        folders = {cell_id: Path(path) for answer in answers for cell_id, path in answer["folders"].items()}
+        logits = {cell.cell_id: _test_logits(folders[cell.cell_id]) for cell in column.cells}
     return ColumnRun(
-        seconds=ended - loaded,
-        load_seconds=loaded - started,
-        test_logits=logits,
+        seconds=seconds, load_seconds=max(answer["load_seconds"] for answer in answers), test_logits=logits
     )
 
 
-def _finish(pack: PackSpec, workshop: Workshop) -> dict[str, Path]:
-    folders: dict[str, Path] = {}
-    for event in events_of(pack, workshop):
-        if event.kind is EventKind.CELL_FINISHED and event.cell_id is not None:
-            folders[event.cell_id] = Path(str(event.data["folder"]))
-        if event.kind in (EventKind.CELL_FAILED, EventKind.CELL_INTERRUPTED):
-            raise RuntimeError(f"cell {event.cell_id} did not finish: {dict(event.data)}")
-    if missing := {packed.cell.cell_id for packed in pack.cells} - set(folders):
-        raise RuntimeError(f"no result of cells {sorted(missing)}")
-    return folders
+def planned_packs(column: Column, compute: ComputeSpec, *, device: str, threads: int) -> list[PackSpec]:
+    """The packs that a grid of these cells would consist of on this machine."""
+    machine = local_devices()
+    cells = [replace(cell, compute=compute) for cell in column.cells]
+    plan = make_plan(cells, {}, replace(machine, cpus=threads, gpus=machine.gpus if device == "cuda" else 0))
+    return [
+        PackSpec(
+            pack_id=pack.pack_id,
+            base_key=pack.base_key,
+            cells=tuple(PackedCell(cell=planned.cell, epoch=1, attempt=1) for planned in pack.cells),
+            resources=pack.resources,
+        )
+        for pack in plan.packs
+    ]
+
+
+def _short(packed: PackedCell) -> PackedCell:
+    """The same cell with fewer steps: it warms a process up."""
+    recipe = replace(packed.cell.recipe, epochs=1, eval_every=1 << 30)
+    data = replace(packed.cell.data, num_samples=(packed.cell.data.num_labels or 2) * 4)
+    return replace(packed, cell=replace(packed.cell, cell_id="f" * 16, recipe=recipe, data=data))
+
+
+def _start(folder: Path, pack: PackSpec) -> subprocess.Popen[str]:
+    path = folder / f"{pack.pack_id}.json"
+    path.write_text(dumps(pack), "utf-8")
+    command = [sys.executable, str(Path(__file__).with_name("pack_process.py"))]
+    command += [str(folder / "warm-up.json"), str(path), str(folder / pack.pack_id)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(pack.resources.cpus)}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    return process.stdout.readline() if process.stdout is not None else ""
 
 
 def _test_logits(folder: Path) -> np.ndarray:

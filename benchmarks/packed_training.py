@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     timed = spread(column.cells, options.baseline_cells or len(column.cells))
     runs: dict[str, list[ColumnRun]] = {name: [] for name in (BASELINE, *(mode.name for mode in modes))}
     if not options.quick:
-        _warm_up(options, modes, device, cache)
+        _warm_up(options, device, cache)
     for repeat in range(options.repeats):
         for name in _order(list(runs), repeat):
             _say(f"repeat {repeat + 1} of {options.repeats}: {name}")
@@ -70,7 +70,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 runs[name].append(run_baseline(column, timed, start, device=device, threads=options.threads))
             else:
                 mode = modes_named([name])[0]
-                runs[name].append(_packed(column, mode, options, device, cache))
+                runs[name].append(_packed(column, mode, options, device))
             _say(f"  {runs[name][-1].seconds:.1f} s, and {runs[name][-1].load_seconds:.1f} s loading")
     compared = _agreement(column, modes, options, device, cache)
     return _summary(column, start, runs, modes, timed_cells=len(timed)) | {
@@ -80,19 +80,15 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _packed(column: Column, mode: Mode, options: argparse.Namespace, device: str, cache: Path) -> ColumnRun:
-    return run_column(
-        column, mode, device=device, threads=options.threads, cache=cache, reload_check=options.reload_check
-    )
+def _packed(column: Column, mode: Mode, options: argparse.Namespace, device: str) -> ColumnRun:
+    return run_column(column, mode, device=device, threads=options.threads, reload_check=options.reload_check)
 
 
-def _warm_up(options: argparse.Namespace, modes: tuple[Mode, ...], device: str, cache: Path) -> None:
-    """One small cell through every arm, so that none pays for first imports and first kernels."""
+def _warm_up(options: argparse.Namespace, device: str, cache: Path) -> None:
+    """One small cell through the baseline; a pack's process warms itself up before it says that it is ready."""
     small = make_column(options.model, options.data, quick=True)
     small = Column(model=small.model, cells=small.cells[:1])
     run_baseline(small, small.cells, prepare_column(small, cache), device=device, threads=options.threads)
-    for mode in modes:
-        run_column(small, mode, device=device, threads=options.threads, cache=cache)
 
 
 def _order(names: list[str], repeat: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import psutil
@@ -42,7 +43,10 @@ def resolve_compute(spec: ComputeSpec, *, parameters: int, gpus: float) -> Compu
         the resolved settings.
     Raises:
         EnvironmentProblem: a CUDA device was asked for and there is none.
+    Side effects:
+        lets oneDNN keep the code it generates for every shape of a product (unless the variable is set already).
     """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "8192")
     device = _device(spec.device, gpus)
     dtype = _DTYPES.get(spec.precision) or _automatic_dtype(device)
     base_mode = spec.base if spec.base != "auto" else _automatic_base(device, dtype, parameters)

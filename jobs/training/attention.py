@@ -82,9 +82,9 @@ def ragged_attention(
         asking=(batch.pooled_token_S, batch.text_or_zero_N) if pooled_only else None,
     )
     # Under autocast (strategy full) rotated queries and keys are still float32.
-    rows = [x_1HND.squeeze(0).transpose(0, 1).to(value.dtype) for x_1HND in (query, key, value)]
-    out_NHD: Tensor = _RaggedAttention.apply(*rows, plan)  # type: ignore[no-untyped-call]
-    return out_NHD.unsqueeze(0), None
+    heads_first = [x_1HND.to(value.dtype) for x_1HND in (query, key, value)]
+    out_1NHD: Tensor = _RaggedAttention.apply(*heads_first, plan)  # type: ignore[no-untyped-call]
+    return out_1NHD, None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,10 +110,11 @@ class _Plan:
         return x_SHD if self.asking is None else rows_or_zero(x_SHD, self.asking[1])
 
     def split(self, x_PD: Tensor, *, is_query: bool) -> list[Tensor]:
-        """Views of every bucket, [S * H, Q or L, D]."""
+        """Views of every bucket, [S * H, Q or L, D]; a row of zeros at the end is left out."""
         width = x_PD.shape[1]
         shapes = [(texts * self.heads, queries if is_query else places) for texts, queries, places in self.shapes]
-        parts = torch.split(x_PD, [count * places for count, places in shapes])
+        counts = [count * places for count, places in shapes]
+        parts = torch.split(x_PD, [*counts, x_PD.shape[0] - sum(counts)])[: len(counts)]
         return [part.view(*shape, width) for part, shape in zip(parts, shapes, strict=True)]
 
 
@@ -121,10 +122,10 @@ class _RaggedAttention(torch.autograd.Function):
     """softmax(q k^T) v in every bucket, and its gradients."""
 
     @staticmethod
-    def forward(ctx: Any, q_NHD: Tensor, k_NKD: Tensor, v_NKD: Tensor, plan: _Plan) -> Tensor:
-        q_PD = _gather(q_NHD * plan.factor, plan.queries)
-        k_PD, v_PD = _gather(k_NKD, plan.keys), _gather(v_NKD, plan.keys)
-        out_PD = torch.empty_like(q_PD)
+    def forward(ctx: Any, q_1HND: Tensor, k_1KND: Tensor, v_1KND: Tensor, plan: _Plan) -> Tensor:
+        q_PD = _gather(q_1HND * plan.factor, plan.queries)
+        k_PD, v_PD = _gather(k_1KND, plan.keys), _gather(v_1KND, plan.keys)
+        out_PD = _with_zero_row(q_PD)
         weights, dropped, caps = [], [], []
         asking = zip(plan.split(q_PD, is_query=True), plan.split(out_PD, is_query=True), strict=True)
         looked = zip(plan.split(k_PD, is_query=False), plan.split(v_PD, is_query=False), strict=True)
@@ -142,7 +143,7 @@ class _RaggedAttention(torch.autograd.Function):
             torch.bmm(dropped[-1], v, out=out)
         ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *dropped, *caps)
         ctx.plan = plan
-        return plan.to_tokens(out_PD.index_select(0, plan.queries.scatter))
+        return plan.to_tokens(out_PD.index_select(0, plan.queries.scatter)).unsqueeze(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
@@ -151,9 +152,11 @@ class _RaggedAttention(torch.autograd.Function):
         count = len(plan.shapes)
         weights, dropped, caps = saved[:count], saved[count : 2 * count], saved[2 * count :]
         width = q_PD.shape[1]
-        go_NHD = grads[0] if plan.asking is None else grads[0].index_select(0, plan.asking[0])
+        go_NHD = grads[0].squeeze(0)
+        if plan.asking is not None:
+            go_NHD = go_NHD.index_select(0, plan.asking[0])
         go_PD = rows_or_zero(go_NHD.reshape(-1, width), plan.queries.gather_or_zero)
-        gq_PD, gk_PD, gv_PD = torch.empty_like(q_PD), torch.empty_like(k_PD), torch.empty_like(v_PD)
+        gq_PD, gk_PD, gv_PD = (_with_zero_row(x_PD) for x_PD in (q_PD, k_PD, v_PD))
         asked = zip(*(plan.split(x, is_query=True) for x in (q_PD, go_PD, gq_PD)), strict=True)
         looked = zip(*(plan.split(x, is_query=False) for x in (k_PD, v_PD, gk_PD, gv_PD)), strict=True)
         for place, ((q, go, gq), (k, v, gk, gv)) in enumerate(zip(asked, looked, strict=True)):
@@ -165,11 +168,22 @@ class _RaggedAttention(torch.autograd.Function):
             torch.bmm(gs, k, out=gq)
             torch.bmm(gs.transpose(1, 2), q, out=gk)
         gq_NHD = plan.to_tokens(gq_PD.index_select(0, plan.queries.scatter).mul_(plan.factor))
-        return gq_NHD, _to_source(gk_PD, plan), _to_source(gv_PD, plan), None
+        return _heads_first(gq_NHD), _heads_first(_to_source(gk_PD, plan)), _heads_first(_to_source(gv_PD, plan)), None
 
 
-def _gather(x_NHD: Tensor, index: HeadIndex) -> Tensor:
-    return x_NHD.reshape(-1, x_NHD.shape[2]).index_select(0, index.gather)
+def _with_zero_row(like_PD: Tensor) -> Tensor:
+    """Room for as many rows, and one of zeros for rows that stand at no place."""
+    x_PD = like_PD.new_empty(like_PD.shape[0] + 1, like_PD.shape[1])
+    x_PD[-1].zero_()
+    return x_PD
+
+
+def _gather(x_1HND: Tensor, index: HeadIndex) -> Tensor:
+    return x_1HND.squeeze(0).transpose(0, 1).reshape(-1, x_1HND.shape[3]).index_select(0, index.gather)
+
+
+def _heads_first(x_NHD: Tensor) -> Tensor:
+    return x_NHD.transpose(0, 1).unsqueeze(0)
 
 
 def _to_source(g_PD: Tensor, plan: _Plan) -> Tensor:

@@ -205,8 +205,9 @@ class PackEngine:
     def _share_time(self, seconds: float, batch: RaggedBatch, parts: Sequence[Part]) -> None:
         """Attribute a pass to its cells by their share of tokens."""
         runs = [run for part in parts for run in part.runs]
-        for run, tokens, texts in zip(runs, batch.rows_n.tolist(), batch.texts_n.tolist(), strict=True):
-            run.seconds += seconds * tokens / batch.num_rows
+        total = int(batch.tokens_n.sum())
+        for run, tokens, texts in zip(runs, batch.tokens_n.tolist(), batch.texts_n.tolist(), strict=True):
+            run.seconds += seconds * tokens / total
             run.trained_rows += texts
             run.tokens_trained += tokens
 

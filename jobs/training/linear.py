@@ -47,18 +47,17 @@ class PackedLinear(nn.Module):
         y_1NO = self._frozen(x_1NI, rows)
         if adapters is None:
             return y_1NO
-        x_NI, y_NO = x_1NI.squeeze(0), y_1NO.squeeze(0)
-        multiplier_NI = self._multiplier(rows, x_NI.dtype)
-        return add_low_rank(x_NI, y_NO, groups=rows.groups, adapters=adapters, multiplier_NI=multiplier_NI).unsqueeze(0)
+        multiplier_NI = self._multiplier(rows, x_1NI.dtype)
+        return add_low_rank(x_1NI, y_1NO, groups=rows.groups, adapters=adapters, multiplier_NI=multiplier_NI)
 
     def _frozen(self, x_1NI: Tensor, rows: Rows) -> Tensor:
         """The layer itself; each group of cells goes through a product of its own."""
         weight_OI = plain_weight(self.base)
         if weight_OI is not None:
-            y_NO: Tensor = _FrozenLinear.apply(x_1NI.squeeze(0), weight_OI, self.base.bias, rows.groups)  # type: ignore[no-untyped-call]
-            return y_NO.unsqueeze(0)
+            y_1NO: Tensor = _FrozenLinear.apply(x_1NI, weight_OI, self.base.bias, rows.groups)  # type: ignore[no-untyped-call]
+            return y_1NO
         if len(rows.groups) == 1:
-            y_1NO: Tensor = self.base(x_1NI)
+            y_1NO = self.base(x_1NI)
             return y_1NO
         return torch.cat([self.base(x_1NI[:, group.rows]) for group in rows.groups], dim=1)
 
@@ -78,28 +77,28 @@ class _FrozenLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x_NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, groups: Sequence[CellGroup]
+        ctx: Any, x_1NI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, groups: Sequence[CellGroup]
     ) -> Tensor:
         ctx.weight_OI, ctx.groups = weight_OI, groups
-        weight_IO = weight_OI.t()
+        weight_IO, x_NI = weight_OI.t(), x_1NI.squeeze(0)
         if len(groups) == 1:
-            return _affine(x_NI, weight_IO, bias_O)
+            return _affine(x_NI, weight_IO, bias_O).unsqueeze(0)
         y_NO = x_NI.new_empty(x_NI.shape[0], weight_OI.shape[0])
         for group in groups:
             _affine(x_NI[group.rows], weight_IO, bias_O, out=y_NO[group.rows])
-        return y_NO
+        return y_NO.unsqueeze(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, None, None, None]:
         if not ctx.needs_input_grad[0]:
             return None, None, None, None
-        g_NO = grads[0]
+        g_NO = grads[0].squeeze(0)
         if len(ctx.groups) == 1:
-            return torch.mm(g_NO, ctx.weight_OI), None, None, None
+            return torch.mm(g_NO, ctx.weight_OI).unsqueeze(0), None, None, None
         gx_NI = g_NO.new_empty(g_NO.shape[0], ctx.weight_OI.shape[1])
         for group in ctx.groups:
             torch.mm(g_NO[group.rows], ctx.weight_OI, out=gx_NI[group.rows])
-        return gx_NI, None, None, None
+        return gx_NI.unsqueeze(0), None, None, None
 
 
 def _affine(x_NI: Tensor, weight_IO: Tensor, bias_O: Tensor | None, *, out: Tensor | None = None) -> Tensor:

@@ -37,8 +37,8 @@ LayerAdapters = Mapping[str, Sequence[GroupAdapters | None]]
 
 
 def add_low_rank(
-    x_NI: Tensor,
-    y_NO: Tensor,
+    x_1NI: Tensor,
+    y_1NO: Tensor,
     *,
     groups: Sequence[CellGroup],
     adapters: Sequence[GroupAdapters | None],
@@ -47,20 +47,20 @@ def add_low_rank(
     """Add every cell's update to the output of a frozen layer.
 
     Args:
-        x_NI: the layer's input.
-        y_NO: the layer's output.
+        x_1NI: the layer's input.
+        y_1NO: the layer's output.
         groups: the groups of the pass.
         adapters: their adapters on this layer.
         multiplier_NI: dropout of the input, or None.
     Returns:
-        y_NO with the updates.
+        the output with the updates.
     Side effects:
         the backward pass adds to the adapters' gradients.
     """
     if not torch.is_grad_enabled():
-        return _forward(x_NI, y_NO, groups, adapters, multiplier_NI)[0]
-    anchor = torch.empty(0, device=x_NI.device, requires_grad=True)  # so that the first layer's backward runs, too
-    result: Tensor = _LowRank.apply(x_NI, y_NO, anchor, groups, adapters, multiplier_NI)  # type: ignore[no-untyped-call]
+        return _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI)[0].unsqueeze(0)
+    anchor = torch.empty(0, device=x_1NI.device, requires_grad=True)  # so that the first layer's backward runs, too
+    result: Tensor = _LowRank.apply(x_1NI, y_1NO, anchor, groups, adapters, multiplier_NI)  # type: ignore[no-untyped-call]
     return result
 
 
@@ -68,21 +68,21 @@ class _LowRank(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
-        x_NI: Tensor,
-        y_NO: Tensor,
+        x_1NI: Tensor,
+        y_1NO: Tensor,
         anchor: Tensor,
         groups: Sequence[CellGroup],
         adapters: Sequence[GroupAdapters | None],
         multiplier_NI: Tensor | None,
     ) -> Tensor:
-        sum_NO, saved = _forward(x_NI, y_NO, groups, adapters, multiplier_NI)
+        sum_NO, saved = _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI)
         ctx.save_for_backward(*saved)
-        ctx.groups, ctx.adapters, ctx.multiplier_NI, ctx.shape = groups, adapters, multiplier_NI, x_NI.shape
-        return sum_NO
+        ctx.groups, ctx.adapters, ctx.multiplier_NI, ctx.shape = groups, adapters, multiplier_NI, x_1NI.shape[1:]
+        return sum_NO.unsqueeze(0)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, Tensor, None, None, None, None]:
-        g_NO = grads[0]
+        g_NO = grads[0].squeeze(0)
         saved = iter(ctx.saved_tensors)
         gx_NI = g_NO.new_empty(ctx.shape) if ctx.needs_input_grad[0] else None
         for group, own in zip(ctx.groups, ctx.adapters, strict=True):
@@ -91,9 +91,11 @@ class _LowRank(torch.autograd.Function):
                 _backward(g_NO[group.rows], gx, next(saved), next(saved), group.row_places, own)
             elif gx is not None:
                 gx.zero_()
-        if gx_NI is not None and ctx.multiplier_NI is not None:
+        if gx_NI is None:
+            return None, grads[0], None, None, None, None
+        if ctx.multiplier_NI is not None:
             gx_NI.mul_(ctx.multiplier_NI)
-        return gx_NI, g_NO, None, None, None, None
+        return gx_NI.unsqueeze(0), grads[0], None, None, None, None
 
 
 def _forward(

@@ -1,6 +1,6 @@
 """One forward pass over many cells' texts as a single row of real tokens, without padding.
 
-Shapes: N rows (tokens of the whole pass), S texts, n cells of a group, R most tokens of a cell,
+Shapes: N rows (tokens of the whole pass and fillers), S texts, n cells of a group, R most tokens of a cell,
 b most texts of a cell. Tokens of a text, texts of a cell and cells of a group are contiguous.
 """
 
@@ -15,6 +15,9 @@ from torch import Tensor
 
 from jobs.training.rows import Places, inverse_or_end, padded_places, starts_of
 from jobs.training.text_buckets import TextBuckets, text_buckets
+
+ROW_STEP = 8
+"""Rows of a group are a multiple of this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +37,7 @@ class Rows:
 
     num_rows: int
     rows_n: np.ndarray
-    """Rows of every cell."""
+    """Rows of every cell; the last one of a group has its fillers, too."""
     groups: tuple[CellGroup, ...]
     row_keys_N: Tensor | None = None
     """Dropout key of every row (int32): from cell seed, step, place of the text and token; None in evaluation."""
@@ -50,6 +53,8 @@ class RaggedBatch(Rows):
     position_ids_N: Tensor
     texts_n: np.ndarray
     """Texts of every cell."""
+    tokens_n: np.ndarray
+    """Tokens of every cell's texts."""
     buckets: TextBuckets
     pooled_token_S: Tensor
     """The token of every text that the head sees; its last where nothing was said."""
@@ -84,14 +89,15 @@ def ragged_batch(
     Returns:
         the batch.
     """
-    texts = [text for cell in cells for text in cell]
-    lengths_S = np.array([len(text) for text in texts], dtype=np.int64)
+    sizes = list(group_sizes or [len(cells)])
+    layout = _laid_out(cells, sizes)
+    lengths_A = np.array([len(text) for text in layout.texts], dtype=np.int64)
+    starts_A = starts_of(lengths_A)
+    text_of_row_N = np.repeat(np.arange(len(layout.texts)), lengths_A)
+    place_N = np.arange(int(lengths_A.sum())) - starts_A[text_of_row_N]
+    rows_n = np.bincount(layout.cell_A, weights=lengths_A, minlength=len(cells)).astype(np.int64)
     texts_n = np.array([len(cell) for cell in cells], dtype=np.int64)
-    starts_S = starts_of(lengths_S)
-    text_of_token_N = np.repeat(np.arange(len(texts)), lengths_S)
-    place_N = np.arange(int(lengths_S.sum())) - starts_S[text_of_token_N]
-    cell_of_text_S = np.repeat(np.arange(len(cells)), texts_n)
-    tokens_n = np.bincount(cell_of_text_S, weights=lengths_S, minlength=len(cells)).astype(np.int64)
+    lengths_S, starts_S = lengths_A[layout.is_real_A], starts_A[layout.is_real_A]
 
     def to_device(array: np.ndarray) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(device)
@@ -100,31 +106,71 @@ def ragged_batch(
     pooled = starts_S if pooling == "first" else starts_S + lengths_S - 1
     pooled_S = to_device(pooled)
     if keys is not None:
-        place_of_text_S = np.arange(len(texts)) - starts_of(texts_n)[cell_of_text_S]
-        text_keys = _mix(np.array(keys, dtype=np.int64)[cell_of_text_S], place_of_text_S + 1)
-        row_keys_N = to_device(_folded(_mix(text_keys[text_of_token_N], place_N + 1)))
-        text_keys_S = to_device(_folded(text_keys))
+        text_keys_A = _mix(np.array(keys, dtype=np.int64)[layout.cell_A], layout.place_A + 1)
+        row_keys_N = to_device(_folded(_mix(text_keys_A[text_of_row_N], place_N + 1)))
+        text_keys_S = to_device(_folded(text_keys_A[layout.is_real_A]))
         pooled_keys_S = row_keys_N[pooled_S]
-    sizes = group_sizes or [len(cells)]
     pooled_rows = Rows(
-        num_rows=len(texts),
+        num_rows=len(pooled),
         rows_n=texts_n,
         groups=_groups(sizes, texts_n, texts_n, device),
         row_keys_N=pooled_keys_S,
     )
     return RaggedBatch(
         num_rows=len(place_N),
-        rows_n=tokens_n,
-        groups=_groups(sizes, tokens_n, texts_n, device),
-        input_ids_N=to_device(np.concatenate(texts).astype(np.int64)),
+        rows_n=rows_n,
+        tokens_n=np.bincount(layout.cell_A[layout.is_real_A], weights=lengths_S, minlength=len(cells)).astype(np.int64),
+        groups=_groups(sizes, rows_n, texts_n, device),
+        input_ids_N=to_device(np.concatenate(layout.texts).astype(np.int64)),
         position_ids_N=to_device(place_N + position_offset),
         texts_n=texts_n,
-        buckets=text_buckets(lengths_S, starts_S, device=device, pooled_S=pooled),
+        buckets=text_buckets(lengths_S, starts_S, num_rows=len(place_N), device=device, pooled_S=pooled),
         pooled_token_S=pooled_S,
         text_or_zero_N=to_device(inverse_or_end(pooled, len(place_N))),
         row_keys_N=row_keys_N,
         text_keys_S=text_keys_S,
         pooled=None if pooling is None else pooled_rows,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Layout:
+    """Texts in the order of their rows, fillers among them (A: all of them)."""
+
+    texts: list[np.ndarray]
+    cell_A: np.ndarray
+    place_A: np.ndarray
+    """Place of a text in its cell."""
+    is_real_A: np.ndarray
+
+
+def _laid_out(cells: Sequence[Sequence[np.ndarray]], sizes: Sequence[int]) -> _Layout:
+    """Fill every group up to a multiple of some rows, behind its last cell.
+
+    CPU libraries generate code for every new shape of a product, which costs more than a small product itself: few
+    shapes are worth a few rows. Fillers attend to nothing and are read by nobody, so their gradients are zeros.
+    """
+    texts: list[np.ndarray] = []
+    cell_A: list[int] = []
+    place_A: list[int] = []
+    is_real_A: list[bool] = []
+    first = 0
+    for size in sizes:
+        tokens = 0
+        for cell in range(first, first + size):
+            texts += cells[cell]
+            cell_A += [cell] * len(cells[cell])
+            place_A += range(len(cells[cell]))
+            is_real_A += [True] * len(cells[cell])
+            tokens += sum(len(text) for text in cells[cell])
+        first += size
+        if missing := -tokens % ROW_STEP:
+            texts.append(np.zeros(missing, dtype=np.int32))
+            cell_A.append(first - 1)
+            place_A.append(len(cells[first - 1]))
+            is_real_A.append(False)
+    return _Layout(
+        texts=texts, cell_A=np.array(cell_A), place_A=np.array(place_A), is_real_A=np.array(is_real_A, dtype=bool)
     )
 
 
@@ -140,7 +186,7 @@ def _groups(
                 num_cells=size,
                 rows=slice(row, row + num_rows),
                 texts=slice(text, text + num_texts),
-                row_places=padded_places(own_rows, device),
+                row_places=padded_places(own_rows, device, step=2 * ROW_STEP if size > 1 else 1),
                 text_places=padded_places(own_texts, device),
             )
         )

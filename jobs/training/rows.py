@@ -42,9 +42,9 @@ def inverse_or_end(scatter: np.ndarray, num_places: int) -> np.ndarray:
     return inverse
 
 
-def padded_places(counts_n: np.ndarray, device: torch.device) -> Places:
-    """Spread cells with some rows each over equally many places."""
-    most = int(counts_n.max())
+def padded_places(counts_n: np.ndarray, device: torch.device, *, step: int = 1) -> Places:
+    """Spread cells with some rows each over equally many places, a multiple of a step."""
+    most = -(-int(counts_n.max()) // step) * step
     places_R = np.arange(most)
     mask_nR = places_R < counts_n[:, None]
     scatter_N = np.flatnonzero(mask_nR)

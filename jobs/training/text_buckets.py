@@ -15,8 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.training.rows import inverse_or_end
-
 _WIDTH_STEP = 16
 _GPU_WIDTH_STEP = 8
 _INDEX_NAMES = ("gather", "scatter", "gather_or_zero")
@@ -26,6 +24,8 @@ _INDEX_NAMES = ("gather", "scatter", "gather_or_zero")
 class Bucket:
     """Texts that are padded to the same width."""
 
+    texts: np.ndarray
+    """Which texts; fewer than S where the last one is a stand-in that fills an even number."""
     lengths_S: np.ndarray
     width: int
     tokens_SL: np.ndarray
@@ -35,7 +35,7 @@ class Bucket:
 
     @property
     def num_texts(self) -> int:
-        """Texts in the bucket."""
+        """Texts in the bucket, with the stand-in."""
         return len(self.lengths_S)
 
 
@@ -46,7 +46,7 @@ class HeadIndex:
     gather: Tensor
     """Row of every place."""
     scatter: Tensor
-    """Place of every row, in the order of rows [N, H] (or, for queries of pooled tokens, [S, H])."""
+    """Place of every row [N, H] (or, for queries of pooled tokens, [S, H]); one behind the last place for fillers."""
     gather_or_zero: Tensor
     """For gradients of what was scattered: as gather, but one behind the last row at padding."""
 
@@ -56,9 +56,9 @@ class TextBuckets:
     """All texts of a pass, bucket after bucket."""
 
     buckets: tuple[Bucket, ...]
-    order_S: np.ndarray
-    """Index of every text, in the order in which the buckets hold them."""
-    num_tokens: int
+    num_texts: int
+    num_rows: int
+    """Rows of the pass, fillers included."""
     device: torch.device
     _indices: dict[tuple[int, int, bool], HeadIndex] = field(default_factory=dict)
     _weight_keys: dict[tuple[int, int, bool], Tensor] = field(default_factory=dict)
@@ -80,19 +80,20 @@ class TextBuckets:
         return self._indices[key]
 
     def _make_index(self, heads: int, source_heads: int, pooled_only: bool) -> HeadIndex:
-        shared = np.arange(heads) // (heads // source_heads)
-        gathers, places, tokens, start = [], [], [], 0
+        shared, heads_H = np.arange(heads) // (heads // source_heads), np.arange(heads)
+        gathers, places, rows, start = [], [], [], 0
         for bucket in self.buckets:
             tokens_SQ, is_real_SQ = _query_tokens(bucket, pooled_only)
             width = tokens_SQ.shape[1]
             gathers.append((tokens_SQ[:, None, :] * source_heads + shared[None, :, None]).reshape(-1))
             text, place = np.nonzero(is_real_SQ)
-            places.append(start + (text[:, None] * heads + np.arange(heads)) * width + place[:, None])
-            tokens.append(tokens_SQ[text, place])
+            places.append((start + (text[:, None] * heads + heads_H) * width + place[:, None]).reshape(-1))
+            row = bucket.texts[text] if pooled_only else tokens_SQ[text, place]
+            rows.append((row[:, None] * heads + heads_H).reshape(-1))
             start += tokens_SQ.size * heads
-        gather = np.concatenate(gathers)
-        scatter = np.concatenate(places)[np.argsort(np.concatenate(tokens), kind="stable")].reshape(-1)
-        arrays = (gather, scatter, inverse_or_end(scatter, len(gather)))
+        num_rows = (self.num_texts if pooled_only else self.num_rows) * heads
+        row, place = np.concatenate(rows), np.concatenate(places)
+        arrays = (np.concatenate(gathers), _or_end(row, place, num_rows, start), _or_end(place, row, start, num_rows))
         return HeadIndex(**dict(zip(_INDEX_NAMES, (torch.from_numpy(a).to(self.device) for a in arrays), strict=True)))
 
     def weight_keys(self, place: int, row_keys_N: Tensor, heads: int, *, pooled_only: bool) -> Tensor:
@@ -132,14 +133,22 @@ class TextBuckets:
         return bias_SQL.masked_fill_(forbidden_SQL, torch.finfo(dtype).min).unsqueeze(1)
 
 
+def _or_end(index: np.ndarray, value: np.ndarray, size: int, end: int) -> np.ndarray:
+    """Values at their indices; elsewhere one behind the last value there can be."""
+    filled = np.full(size, end, dtype=np.int64)
+    filled[index] = value
+    return filled
+
+
 def text_buckets(
-    lengths_S: np.ndarray, starts_S: np.ndarray, *, device: torch.device, pooled_S: np.ndarray
+    lengths_S: np.ndarray, starts_S: np.ndarray, *, num_rows: int, device: torch.device, pooled_S: np.ndarray
 ) -> TextBuckets:
     """Sort texts into buckets.
 
     Args:
         lengths_S: tokens of every text.
         starts_S: index of every text's first token.
+        num_rows: rows of the pass, fillers included.
         device: where the tensors are to live.
         pooled_S: index of every text's pooled token.
     Returns:
@@ -148,30 +157,27 @@ def text_buckets(
     widths_S = -(-lengths_S // _WIDTH_STEP) * _WIDTH_STEP
     if device.type != "cpu":
         widths_S = np.full_like(lengths_S, -(-int(lengths_S.max()) // _GPU_WIDTH_STEP) * _GPU_WIDTH_STEP)
-    buckets, order = [], []
+    buckets = []
     for width in np.unique(widths_S):
-        own = np.flatnonzero(widths_S == width)
-        order.append(own)
-        buckets.append(_bucket(lengths_S[own], starts_S[own], pooled_S[own], int(width)))
-    return TextBuckets(
-        buckets=tuple(buckets), order_S=np.concatenate(order), num_tokens=int(lengths_S.sum()), device=device
-    )
-
-
-def _bucket(lengths_S: np.ndarray, starts_S: np.ndarray, pooled_S: np.ndarray, width: int) -> Bucket:
-    places_L = np.arange(width)
-    is_real_SL = places_L < lengths_S[:, None]
-    return Bucket(
-        lengths_S=lengths_S,
-        width=width,
-        tokens_SL=starts_S[:, None] + np.where(is_real_SL, places_L, 0),
-        pooled_place_S=pooled_S - starts_S,
-    )
+        texts = np.flatnonzero(widths_S == width)
+        with_stand_in = np.append(texts, texts[:1]) if len(texts) % 2 else texts
+        places_L = np.arange(width)
+        lengths = lengths_S[with_stand_in]
+        buckets.append(
+            Bucket(
+                texts=texts,
+                lengths_S=lengths,
+                width=int(width),
+                tokens_SL=starts_S[with_stand_in, None] + np.where(places_L < lengths[:, None], places_L, 0),
+                pooled_place_S=(pooled_S - starts_S)[with_stand_in],
+            )
+        )
+    return TextBuckets(buckets=tuple(buckets), num_texts=len(lengths_S), num_rows=num_rows, device=device)
 
 
 def _query_tokens(bucket: Bucket, pooled_only: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens that ask, and which of them are real."""
+    """Tokens that ask, and which of them are read."""
+    is_read_S1 = (np.arange(bucket.num_texts) < len(bucket.texts))[:, None]
     if pooled_only:
-        tokens_S1 = np.take_along_axis(bucket.tokens_SL, bucket.pooled_place_S[:, None], axis=1)
-        return tokens_S1, np.ones_like(tokens_S1, dtype=bool)
-    return bucket.tokens_SL, np.arange(bucket.width) < bucket.lengths_S[:, None]
+        return np.take_along_axis(bucket.tokens_SL, bucket.pooled_place_S[:, None], axis=1), is_read_S1
+    return bucket.tokens_SL, (np.arange(bucket.width) < bucket.lengths_S[:, None]) & is_read_S1

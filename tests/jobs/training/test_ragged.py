@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModel
 
 from jobs.models.tiny import tiny_folder
-from jobs.training.ragged import ragged_batch, step_key
+from jobs.training.ragged import ROW_STEP, ragged_batch, step_key
 from jobs.training.rows import pad_rows, padded_places, unpad_rows
 from tests.jobs.training.helpers import ALL_FAMILIES, tiny_base
 
@@ -94,5 +94,18 @@ def test_dropout_keys_depend_on_the_cell_alone() -> None:
     device = torch.device("cpu")
     alone = ragged_batch([first], position_offset=0, device=device, keys=keys[:1])
     behind = ragged_batch([second, first], position_offset=0, device=device, keys=keys[::-1])
-    assert torch.equal(alone.row_keys_N, behind.row_keys_N[-alone.num_rows :])
+    own, before = int(alone.tokens_n[0]), int(behind.tokens_n[0])
+    assert torch.equal(alone.row_keys_N[:own], behind.row_keys_N[before : before + own])
     assert len(set(behind.row_keys_N.tolist())) == behind.num_rows
+
+
+@pytest.mark.parametrize("sizes", [[3], [1, 2], [1, 1, 1]])
+def test_groups_are_filled_up_and_fillers_belong_to_nobody(sizes: list[int]) -> None:
+    cells = [texts_of(1, 3, 9), texts_of(2, 4, 12), texts_of(3, 1, 40)]
+    batch = ragged_batch(cells, position_offset=0, device=torch.device("cpu"), keys=None, group_sizes=sizes)
+    assert all((group.rows.stop - group.rows.start) % ROW_STEP == 0 for group in batch.groups)
+    assert batch.tokens_n.tolist() == [sum(map(len, cell)) for cell in cells]
+    assert batch.rows_n.sum() == batch.num_rows == batch.groups[-1].rows.stop
+    ids = batch.input_ids_N.tolist()
+    for text, last in zip((text for cell in cells for text in cell), batch.pooled_token_S.tolist(), strict=True):
+        assert ids[last + 1 - len(text) : last + 1] == text.tolist()
