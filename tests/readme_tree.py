@@ -22,6 +22,7 @@ _DESCRIPTIONS = {
     "grid/store/migrations/script.py.mako": "template of a new migration",
     "pyproject.toml": "packaging, version ranges, and the settings of ruff, mypy, pytest and import-linter",
     "tests/golden/cell_ids.json": "ids of known cells: they may never change",
+    "benchmarks/results/packed-training.json": "measured: a column of 12 cells on two CPU cores, against HF Trainer",
     "tests/grid/store/assets/0001.sql": "a store of the first schema, as SQL",
 }
 
