@@ -6,7 +6,7 @@ cell's own shape. One thread, as the engines have it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -23,14 +23,6 @@ DTYPES = (torch.float32, torch.bfloat16)
 BESIDE = (0, 1, 7, 38)
 """Rows in front of the cell's own; as many stand behind."""
 ROWS = 13
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def with_gradient(operator: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

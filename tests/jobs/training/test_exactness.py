@@ -5,7 +5,6 @@ In `fast`, float32 predictions are the same except where two classes are as good
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,14 +26,6 @@ from tests.jobs.training.helpers import make_run, tiny_base
 STEPS = 14
 RECIPE = RecipeSpec(epochs=6, batch_size=4, learning_rate=3e-3, warmup_steps=3, eval_every=5)
 LORA = LoraSpec(r=4, alpha=6, dropout=0.1)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,14 +29,6 @@ CELLS = 5
 
 TooMuch = Callable[[list[CellRun], int, bool], bool]
 """Cells of a pass, its texts, whether it trains -> whether it does not fit."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def out_of_memory() -> torch.OutOfMemoryError:

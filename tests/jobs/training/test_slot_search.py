@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,14 +34,6 @@ CELLS = 6
 @pytest.fixture(scope="module")
 def base(cache: Path) -> Base:
     return tiny_base("bert", cache)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def pack(count: int = CELLS, *, strategy: Strategy = Strategy.LORA, **compute: object) -> list[PackedCell]:
