@@ -120,7 +120,7 @@ def _value(row: dict[str, Any] | None, text: Any) -> str:
 
 def draw(found: dict[str, Any], path: Path) -> None:
     """Time a cell and step over the number of cells, one line a mode, the Trainer as a dashed level."""
-    figure, axes = plt.subplots(figsize=(7.5, 4.5), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.5, 5), layout="constrained")
     for mode in found["modes"]:
         rows = [row for row in mode["rows"] if "failed" not in row]
         counts, times = [row["cells"] for row in rows], [row["step_ms"] / row["cells"] for row in rows]
@@ -136,7 +136,7 @@ def draw(found: dict[str, Any], path: Path) -> None:
     axes.set_ylim(bottom=0)
     axes.set_title(f"{found['model']}: one packed step")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
