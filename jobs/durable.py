@@ -22,6 +22,13 @@ MANIFEST = "manifest.json"
 MANIFEST_VERSION = 1
 _CHUNK_BYTES = 1 << 20
 
+STAGES = ("ckpt", "result")
+"""What is written as a folder: checkpoints and results."""
+COMMIT_POINTS = (
+    "file_written", "before_manifest", "manifest_written", "before_replace", "after_replace", "parent_synced",
+)  # fmt: skip
+"""Failpoints of `commit_folder` in their order, each behind the name of its stage."""
+
 Writer = Callable[[Path], None]
 """Writes one file or folder to the path it is given."""
 
@@ -38,13 +45,14 @@ class FileEntry:
     num_bytes: int
 
 
-def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer]) -> None:
+def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer], *, stage: str) -> None:
     """Write files into a temporary folder and make it visible under its final name in one step.
 
     Args:
         temporary: a new, empty folder on the same file system as `target`.
         target: final name; must not exist, its parent must.
         writers: name in the folder -> callable that writes it.
+        stage: one of STAGES, what is being written; failpoints are called `<stage>.<point>`, see COMMIT_POINTS.
 
     Raises:
         EnvironmentProblem: the disk refused (full, read-only, I/O error).
@@ -54,18 +62,18 @@ def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer]) 
     try:
         for name, write in writers.items():
             write(temporary / name)
-            failpoint("folder.file_written")
+            failpoint(f"{stage}.file_written")
         entries = {_relative(temporary, path): _sync_and_hash(path) for path in _files(temporary)}
-        failpoint("folder.files_synced")
+        failpoint(f"{stage}.before_manifest")
         _write_manifest(temporary, entries)
-        failpoint("folder.manifest_written")
+        failpoint(f"{stage}.manifest_written")
         for folder in _folders(temporary):
             sync_folder(folder)
-        failpoint("folder.before_rename")
+        failpoint(f"{stage}.before_replace")
         _rename_to_new(temporary, target)
-        failpoint("folder.after_rename")
+        failpoint(f"{stage}.after_replace")
         sync_folder(target.parent)
-        failpoint("folder.parent_synced")
+        failpoint(f"{stage}.parent_synced")
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise disk_problem(target, error) from error

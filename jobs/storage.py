@@ -204,7 +204,7 @@ def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> 
     except OSError as error:
         raise disk_problem(target, error) from error
     failpoint("result.begun")
-    commit_folder(temporary, target, {**files, RESULT: lambda path: write_synced(path, text)})
+    commit_folder(temporary, target, {**files, RESULT: lambda path: write_synced(path, text)}, stage="result")
     return target
 
 

@@ -7,10 +7,10 @@ import os
 import pytest
 
 from jobs import durable
-from jobs.durable import DamagedResult, commit_folder, read_manifest, verify_folder, write_atomically
+from jobs.durable import COMMIT_POINTS, DamagedResult, commit_folder, read_manifest, verify_folder, write_atomically
 from jobs.errors import EnvironmentProblem, FineGridError
 
-POINTS = ["file_written", "files_synced", "manifest_written", "before_rename"]
+POINTS = COMMIT_POINTS[: COMMIT_POINTS.index("after_replace")]
 
 
 def write(text):
@@ -33,7 +33,7 @@ def temporary(tmp_path):
 @pytest.fixture
 def committed(tmp_path, temporary):
     target = tmp_path / "target"
-    commit_folder(temporary, target, {"a.txt": write("hello"), "adapter": write_folder})
+    commit_folder(temporary, target, {"a.txt": write("hello"), "adapter": write_folder}, stage="ckpt")
     return target
 
 
@@ -47,7 +47,7 @@ def test_commit_makes_the_target_with_a_manifest_of_every_file(committed, tempor
 def test_an_existing_target_is_never_replaced(tmp_path, committed, temporary):
     temporary.mkdir()
     with pytest.raises(EnvironmentProblem, match="exists already"):
-        commit_folder(temporary, committed, {"a.txt": write("other")})
+        commit_folder(temporary, committed, {"a.txt": write("other")}, stage="ckpt")
     assert (committed / "a.txt").read_text() == "hello"
 
 
@@ -55,16 +55,16 @@ def test_an_empty_existing_target_is_never_replaced(tmp_path, temporary):
     target = tmp_path / "target"
     target.mkdir()
     with pytest.raises(EnvironmentProblem, match="exists already"):
-        commit_folder(temporary, target, {"a.txt": write("hello")})
+        commit_folder(temporary, target, {"a.txt": write("hello")}, stage="ckpt")
     assert list(target.iterdir()) == []
 
 
 @pytest.mark.parametrize("point", POINTS)
 def test_a_failure_before_the_rename_leaves_nothing(tmp_path, temporary, monkeypatch, point):
     monkeypatch.setenv("FINEGRID_FAILPOINTS", "1")
-    monkeypatch.setenv("GRID_FAILPOINT", f"folder.{point}:raise")
+    monkeypatch.setenv("GRID_FAILPOINT", f"ckpt.{point}:raise")
     with pytest.raises(FineGridError):
-        commit_folder(temporary, tmp_path / "target", {"a.txt": write("hello")})
+        commit_folder(temporary, tmp_path / "target", {"a.txt": write("hello")}, stage="ckpt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -74,7 +74,7 @@ def test_a_failing_writer_leaves_nothing_and_keeps_its_error(tmp_path, temporary
         raise RuntimeError("torch.save says so")
 
     with pytest.raises(RuntimeError, match=r"torch\.save"):
-        commit_folder(temporary, tmp_path / "target", {"a.txt": fail})
+        commit_folder(temporary, tmp_path / "target", {"a.txt": fail}, stage="ckpt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -84,7 +84,7 @@ def test_an_io_error_of_fsync_is_never_success(tmp_path, temporary, monkeypatch)
 
     monkeypatch.setattr(durable.os, "fsync", refuse)
     with pytest.raises(EnvironmentProblem, match="Input/output error"):
-        commit_folder(temporary, tmp_path / "target", {"a.txt": write("hello")})
+        commit_folder(temporary, tmp_path / "target", {"a.txt": write("hello")}, stage="ckpt")
     assert not (tmp_path / "target").exists()
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk_names_the_target_and_the_way_out(tmp_path, temporary):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with pytest.raises(EnvironmentProblem, match=r"target: No space left.*free space"):
-        commit_folder(temporary, tmp_path / "target", {"a.txt": full})
+        commit_folder(temporary, tmp_path / "target", {"a.txt": full}, stage="ckpt")
 
 
 @pytest.mark.parametrize("name", ["a.txt", "adapter/inner/deep.bin"])

@@ -44,14 +44,14 @@ HOSTILE = [
 HOSTILE += ["0" * 16 + "\n", "０" * 16]
 FAILPOINTS = [
     "result.begun",
-    "folder.file_written",
-    "folder.files_synced",
-    "folder.manifest_written",
-    "folder.before_rename",
-    "folder.after_rename",
-    "folder.parent_synced",
+    "result.file_written",
+    "result.before_manifest",
+    "result.manifest_written",
+    "result.before_replace",
+    "result.after_replace",
+    "result.parent_synced",
 ]
-VISIBLE_FROM = FAILPOINTS.index("folder.after_rename")
+VISIBLE_FROM = FAILPOINTS.index("result.after_replace")
 
 
 @pytest.fixture
