@@ -1,0 +1,1 @@
+"""Fault tests: real kills, full disks, hangs and hostile input against real processes."""
