@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from jobs.errors import EnvironmentProblem
+from jobs.errors import DiskFull, EnvironmentProblem, is_disk_full
 from jobs.failpoints import failpoint
 
 MANIFEST = "manifest.json"
@@ -72,13 +72,22 @@ def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer], 
         failpoint(f"{stage}.before_replace")
         _rename_to_new(temporary, target)
         failpoint(f"{stage}.after_replace")
-        sync_folder(target.parent)
+        _sync_or_withdraw(temporary, target)
         failpoint(f"{stage}.parent_synced")
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise disk_problem(target, error) from error
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def _sync_or_withdraw(temporary: Path, target: Path) -> None:
+    """A name that the disk did not take may be gone after a power cut: it must not count now either."""
+    try:
+        sync_folder(target.parent)
+    except OSError:
+        target.rename(temporary)
         raise
 
 
@@ -92,9 +101,8 @@ def _rename_to_new(temporary: Path, target: Path) -> None:
 def disk_problem(path: Path, error: OSError) -> EnvironmentProblem:
     """Say which file could not be written and why, for the person who owns the machine."""
     what = error.strerror or str(error)
-    return EnvironmentProblem(
-        f"cannot write {path}: {what}; free space or fix the disk, then run the same command again"
-    )
+    problem = DiskFull if is_disk_full(error) else EnvironmentProblem
+    return problem(f"cannot write {path}: {what}; free space or fix the disk, then run the same command again")
 
 
 def read_manifest(folder: Path) -> dict[str, FileEntry]:

@@ -5,6 +5,7 @@ FineGridError
 |  |- ConfigError         all faults of a configuration at once
 |  `- DataError           rows, columns, labels, files
 |- EnvironmentProblem     the person who owns the machine or the account   (exit 3 in preflight)
+|  `- DiskFull            space, a quota or a file size limit ran out       (exit 5, resumable)
 |- TransientProblem       nobody: it is tried again
 |- OutOfMemory            smaller steps, then a larger device
 |- Diverged               the recipe: loss or gradient is not finite
@@ -14,6 +15,7 @@ FineGridError
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,6 +73,10 @@ class EnvironmentProblem(FineGridError):
     kind = FailureKind.ENVIRONMENT
 
 
+class DiskFull(EnvironmentProblem):
+    """No space left, a quota is used up, or a file may not grow any more."""
+
+
 class TransientProblem(FineGridError):
     """Expected to pass on the next try."""
 
@@ -108,6 +114,26 @@ _OUT_OF_MEMORY_WORDS = (
 )
 
 
+_DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_FULL_WORDS = (
+    "no space left on device",
+    "disk quota exceeded",
+    "file too large",
+    "disk is full",  # what SQLite says
+)
+
+
+def is_disk_full(problem: BaseException | str) -> bool:
+    """Whether an error, or a reason of one line made from it, says that the disk gives no more space.
+
+    Libraries wrap the system's error (safetensors, pyarrow, SQLite), hence the words.
+    """
+    if isinstance(problem, DiskFull) or (isinstance(problem, OSError) and problem.errno in _DISK_FULL_ERRNOS):
+        return True
+    text = str(problem).lower()
+    return any(words in text for words in _DISK_FULL_WORDS)
+
+
 def classify(error: BaseException) -> tuple[FailureKind, str]:
     """Name the kind of any exception, with a one-line reason.
 
@@ -123,7 +149,7 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
     is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if is_memory or any(words in text for words in _OUT_OF_MEMORY_WORDS):
         return FailureKind.OUT_OF_MEMORY, reason
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) or is_disk_full(error):
         return FailureKind.ENVIRONMENT, reason
     return FailureKind.BUG, reason
 

@@ -6,6 +6,8 @@ root/
   checkpoints/<cell_id>/...
   logs/<epoch>-<pack_id>.jsonl
   report/  report/heatmaps/  report/tables/
+  ballast       space kept back while a run goes on, given up when the disk is full
+  store.json  lease/  journal.jsonl    only on network and FUSE folders, where the index itself lies in the cache folder
   tmp/          folders being written
   quarantine/   damaged folders, set aside by `finegrid doctor --rebuild`
 
@@ -95,6 +97,26 @@ class Layout:
     def lock(self) -> Path:
         """File whose flock is the right to write."""
         return self.root / "lock"
+
+    @property
+    def ballast(self) -> Path:
+        """Space kept back for the moment when the disk is full."""
+        return self.root / "ballast"
+
+    @property
+    def identity(self) -> Path:
+        """Names the store where its index lies elsewhere."""
+        return self.root / "store.json"
+
+    @property
+    def lease(self) -> Path:
+        """Folder of the right to write where the kernel's locks do not reach every host."""
+        return self.root / "lease"
+
+    @property
+    def journal(self) -> Path:
+        """What the copy of an index kept elsewhere lacks."""
+        return self.root / "journal.jsonl"
 
     @property
     def cells(self) -> Path:
