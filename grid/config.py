@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 
 from grid.config_axes import Axis, Variant, canonical_axis, check_axes, check_exclusions, check_overlap, check_variants
 from grid.config_rules import data_problems, recipe_problems
-from grid.config_schema import SECTIONS, ComputeSection, ConfigFile, validate
+from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
@@ -209,7 +209,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         recipe=section_spec(RecipeSpec, "recipe", _given(file.recipe)),
         lora=section_spec(LoraSpec, "lora", _given(file.lora)),
         quantization=section_spec(QuantizationSpec, "quantization", _given(file.quantization)),
-        compute=_compute(file.compute),
+        compute=_compute(file.compute, file.checkpoint),
         request=_request(file.compute),
         variants=variants,
         exclude=exclusions,
@@ -296,7 +296,7 @@ def _converted(section: str, key: str, value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _compute(section: ComputeSection) -> ComputeSpec:
+def _compute(section: ComputeSection, checkpoint: CheckpointSection) -> ComputeSpec:
     return ComputeSpec(
         precision=section.precision,
         base=section.base,
@@ -305,6 +305,9 @@ def _compute(section: ComputeSection) -> ComputeSpec:
         slots=None if section.slots == "auto" else section.slots,
         reload_check=section.reload_check,
         cost_probe=section.cost_probe,
+        checkpoint=CheckpointSpec(
+            every_s=None if checkpoint.every_s in ("off", None) else float(checkpoint.every_s), keep=checkpoint.keep
+        ),
     )
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grid.config_faults import problems_of
 from jobs.errors import Problem
-from jobs.spec import SELECTION_METRICS, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec
+from jobs.spec import SELECTION_METRICS, CheckpointSpec, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 HUB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
@@ -23,6 +23,7 @@ _RECIPE = RecipeSpec()
 _LORA = LoraSpec()
 _QUANTIZATION = QuantizationSpec()
 _COMPUTE = ComputeSpec()
+_CHECKPOINT = CheckpointSpec()
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -115,6 +116,13 @@ class ComputeSection(_Section):
     gpus_per_trial: Annotated[float, Field(ge=0, le=16)] | Literal["auto"] = "auto"
 
 
+class CheckpointSection(_Section):
+    """How often cells in training are saved; never part of a cell's identity."""
+
+    every_s: Annotated[float, Field(gt=0, le=10**9)] | Literal["off"] | None = _CHECKPOINT.every_s
+    keep: Annotated[int, Field(ge=1, le=1000)] = _CHECKPOINT.keep
+
+
 class VariantSection(_Section):
     """What one named variant changes; each key is checked against its own section."""
 
@@ -133,6 +141,7 @@ class ConfigFile(_Section):
     lora: LoraSection = LoraSection()
     quantization: QuantizationSection = QuantizationSection()
     compute: ComputeSection = ComputeSection()
+    checkpoint: CheckpointSection = CheckpointSection()
     variants: dict[Annotated[str, Field(pattern=NAME_PATTERN)], VariantSection] = Field(default_factory=dict)
     exclude: list[dict[str, Any]] = Field(default_factory=list)
     baselines: list[Literal["majority", "tfidf"]] = Field(default_factory=list)
