@@ -194,6 +194,16 @@ class QuantizationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckpointSpec:
+    """How often a cell in training is saved, so that it can go on elsewhere."""
+
+    every_s: float | None = 60.0
+    """Seconds between two checkpoints of a cell; a pack that is stopped makes one as well. None: none at all."""
+    keep: int = 2
+    """Newest checkpoints of a cell that stay; all go when its result is published."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeSpec:
     """How the numbers are computed: never part of identity; what it resolved to is provenance."""
 
@@ -212,16 +222,6 @@ class ComputeSpec:
     cost_probe: bool = True
     """Measure some steps of a cell alone before its pack starts, once for all cells that cost the same."""
     checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointSpec:
-    """How often a cell in training is saved, so that it can go on elsewhere."""
-
-    every_s: float | None = 60.0
-    """Seconds between two checkpoints of a cell; a pack that is stopped makes one as well. None: none at all."""
-    keep: int = 2
-    """Newest checkpoints of a cell that stay; all go when its result is published."""
 
 
 @dataclass(frozen=True, kw_only=True)
