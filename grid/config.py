@@ -24,9 +24,10 @@ from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, Conf
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
+from grid.label_groups import any_word_of, label_groups
 from grid.suggest import nearest
 from jobs.errors import ConfigError, Problem, one_line
-from jobs.spec import ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
+from jobs.spec import CheckpointSpec, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
 
 DEFAULT_CONFIG = "goemotions"
 MAX_CELLS = 100_000
@@ -293,6 +294,10 @@ def _converted(section: str, key: str, value: Any) -> Any:
         return None
     if section == "dataset" and key in ("id", "path"):
         return "" if value is None else value if key == "id" else str(Path(value).expanduser().resolve())
+    if key == "label_groups" and value is not None:
+        return label_groups(value)
+    if key in ("keep_matching", "drop_matching") and isinstance(value, list):
+        return any_word_of(value)
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -5,6 +5,7 @@ Each function looks at one complete section of one cell; single keys are checked
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from jobs.errors import Problem
@@ -24,7 +25,7 @@ def data_problems(data: DataSpec) -> list[Problem]:
         problems.append(_only("subset", data.subset, "source: hub"))
     if data.source != "files" and data.format != "auto":
         problems.append(_only("format", data.format, "source: files"))
-    return problems + _protocol(data) + _sizes(data)
+    return problems + _protocol(data) + _sizes(data) + _shape(data)
 
 
 def recipe_problems(recipe: RecipeSpec) -> list[Problem]:
@@ -95,6 +96,9 @@ def _replay(data: DataSpec) -> list[Problem]:
     if data.num_samples not in REPLAY_SAMPLES:
         rule = f"the published experiment has {_listed(REPLAY_SAMPLES)} rows only"
         problems.append(Problem("dataset.num_samples", rule, str(data.num_samples or "all")))
+    for key in ("clean", "keep_matching", "drop_matching", "label_groups"):
+        if getattr(data, key):
+            problems.append(Problem(f"dataset.{key}", "protocol replay uses the published rows as they are"))
     if data.labels is not None:
         problems.append(Problem("dataset.labels", "protocol replay has its own label sets", None, "remove it"))
     if data.num_samples_per != "total":
@@ -114,6 +118,28 @@ def _sizes(data: DataSpec) -> list[Problem]:
     if is_too_small and data.num_samples_per == "total":
         rule = f"is less than one row for each of the {data.num_labels} labels"
         problems.append(Problem("dataset.num_samples", rule, str(data.num_samples)))
+    return problems
+
+
+def _shape(data: DataSpec) -> list[Problem]:
+    problems = []
+    for key in ("keep_matching", "drop_matching"):
+        try:
+            re.compile(getattr(data, key) or "")
+        except re.error as error:
+            hint = "quote what is meant literally with a backslash, or give a list of words"
+            problems.append(Problem(f"dataset.{key}", f"no regular expression: {error}", getattr(data, key), hint))
+    if data.label_groups is not None:
+        labels = [label for group in data.label_groups for label in group.labels]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            problems.append(Problem("dataset.label_groups", "a label stands twice", ", ".join(twice[:10])))
+        names = [group.name for group in data.label_groups]
+        if data.num_labels is not None and data.num_labels > len(names):
+            rule = f"is more than the {len(names)} groups of dataset.label_groups"
+            problems.append(Problem("dataset.num_labels", rule, str(data.num_labels)))
+        if unknown := [label for label in data.labels or () if label not in names]:
+            rule = "names no group of dataset.label_groups"
+            problems.append(Problem("dataset.labels", rule, ", ".join(unknown[:10]), ", ".join(names[:10])))
     return problems
 
 

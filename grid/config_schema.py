@@ -28,6 +28,9 @@ _CHECKPOINT = CheckpointSpec()
 Count = Annotated[int, Field(ge=1, le=10**9)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Labels = Annotated[list[ShortText], Field(min_length=2)]
+Pattern = ShortText | Annotated[list[ShortText], Field(min_length=1, max_length=1000)]
+"""A regular expression, or words of which one must occur."""
+LabelGroups = Annotated[dict[ShortText, Annotated[list[ShortText], Field(min_length=1)]], Field(min_length=2)]
 
 
 class _Section(BaseModel):
@@ -64,6 +67,10 @@ class DatasetSection(_Section):
     bad_rows: Literal["fail", "drop"] = "fail"
     max_bad_fraction: Annotated[float, Field(ge=0, lt=1)] = _DATA.max_bad_fraction
     overlap: Literal["refuse", "drop"] = "refuse"
+    clean: list[Literal["html", "urls", "user_names", "spaces"]] = Field(default_factory=list)
+    keep_matching: Pattern | None = _DATA.keep_matching
+    drop_matching: Pattern | None = _DATA.drop_matching
+    label_groups: Literal["ekman", "sentiment"] | LabelGroups | None = None
 
 
 class RecipeSection(_Section):

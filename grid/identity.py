@@ -47,6 +47,10 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
         "bad_rows": "fail",
         "max_bad_fraction": 0.01,
         "overlap": "refuse",
+        "clean": [],
+        "keep_matching": None,
+        "drop_matching": None,
+        "label_groups": None,
     },
     "recipe": {
         "epochs": 5,

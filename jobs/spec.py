@@ -99,6 +99,14 @@ class ModelSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LabelGroup:
+    """Labels of a data set that count as one."""
+
+    name: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataSpec:
     """Which rows: source, protocol and the size of this cell's share."""
 
@@ -138,6 +146,14 @@ class DataSpec:
     """With bad_rows: drop, the largest share of rows that may be dropped."""
     overlap: str = "refuse"
     """Train rows that stand in test as well: refuse | drop (and report)."""
+    clean: tuple[str, ...] = ()
+    """What is taken out of texts: html | urls | user_names | spaces."""
+    keep_matching: str | None = None
+    """Regular expression; only rows whose cleaned text holds a match are used."""
+    drop_matching: str | None = None
+    """Regular expression; rows whose cleaned text holds a match are not used."""
+    label_groups: tuple[LabelGroup, ...] | None = None
+    """Labels that count as one; labels in no group, and rows with no other, are dropped. None: labels as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)

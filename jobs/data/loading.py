@@ -10,6 +10,7 @@ from jobs.data import builtin
 from jobs.data.files import files_fingerprint, files_signature, read_files
 from jobs.data.hub import is_commit, read_hub
 from jobs.data.rows import Corpus
+from jobs.data.shaping import is_shaped, shape_of, shaped, unshaped
 from jobs.errors import DataError
 from jobs.spec import DataSpec
 
@@ -31,14 +32,18 @@ def read_rows(spec: DataSpec, *, cache: Path | None = None) -> Corpus:
         EnvironmentProblem: the hub refuses or cannot be reached.
         TransientProblem: the hub is busy or failing.
     """
-    key = _key(spec)
     with _LOCK:
-        if key not in _CORPORA:
-            _CORPORA[key] = _read(spec, cache)
-            if len(_CORPORA) > _KEPT:
-                _CORPORA.popitem(last=False)
-        _CORPORA.move_to_end(key)
-        return _CORPORA[key]
+        return _kept(spec, cache)
+
+
+def _kept(spec: DataSpec, cache: Path | None) -> Corpus:
+    key = (*_key(spec), *shape_of(spec))
+    if key not in _CORPORA:
+        _CORPORA[key] = shaped(_kept(unshaped(spec), cache), spec) if is_shaped(spec) else _read(spec, cache)
+        if len(_CORPORA) > _KEPT:
+            _CORPORA.popitem(last=False)
+    _CORPORA.move_to_end(key)
+    return _CORPORA[key]
 
 
 def fingerprint(spec: DataSpec) -> str | None:
