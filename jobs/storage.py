@@ -51,6 +51,7 @@ __all__ = [
     "cache_root",
     "check_cell_id",
     "complete_results",
+    "make_cell_folder",
     "publish",
     "read_manifest",
     "read_result",
@@ -221,7 +222,7 @@ def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> 
         if not _SAFE_NAME.fullmatch(name) or name in (MANIFEST, RESULT):
             raise BugError(f"file name {name!r} cannot stand in a result folder")
     try:
-        _make_cell_folder(target.parent)
+        make_cell_folder(target.parent)
         temporary = new_temporary(layout.temporary)
     except OSError as error:
         raise disk_problem(target, error) from error
@@ -230,7 +231,12 @@ def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> 
     return target
 
 
-def _make_cell_folder(folder: Path) -> None:
+def make_cell_folder(folder: Path) -> None:
+    """Make the folder of a cell's results or checkpoints; its name survives a power cut.
+
+    Raises:
+        EnvironmentProblem: a symbolic link stands there.
+    """
     if folder.is_symlink() or folder.parent.is_symlink():
         raise EnvironmentProblem(f"{folder} is a symbolic link: results are only written into real folders")
     if not folder.is_dir():
