@@ -13,7 +13,7 @@ from typing import Any
 
 from grid.config import Config, count_cells, declared_values, is_relevant
 from grid.config_axes import Axis
-from grid.identity import cell_id
+from grid.identity import CellIds
 from grid.resolve import Resolver
 from jobs.errors import ConfigError, Problem
 from jobs.spec import (
@@ -93,6 +93,7 @@ class _Builder:
         self._resolver = resolver
         self._models = models
         self._sections: dict[tuple[Any, ...], Any] = {}
+        self._ids = CellIds()
 
     def build(self, strategy: Strategy, values: Mapping[str, Any]) -> CellSpec:
         config = self._config
@@ -113,7 +114,7 @@ class _Builder:
             axes={axis.name: self._shown(axis, values) for axis in config.axes},
             keep_weights=config.keep_weights,
         )
-        return dataclasses.replace(cell, cell_id=cell_id(cell))
+        return dataclasses.replace(cell, cell_id=self._ids.of(cell))
 
     def _data(self, values: Mapping[str, Any]) -> DataSpec:
         data: DataSpec = self._section("dataset", self._config.data, values, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any, Final
 
 from jobs.spec import CellResult, CellSpec, CellState, DataSpec, FailureKind, dumps, loads, to_json
@@ -79,23 +79,19 @@ def cell_row(cell: CellSpec, position: int) -> Row:
 
 def spec_json(cell: CellSpec) -> str:
     """The same text as `jobs.spec.dumps`, quicker: cells of a grid share most of their parts."""
-    data: Row = {
-        "cell_id": cell.cell_id,
-        "grid": cell.grid,
-        "strategy": str(cell.strategy),
-        "seed": cell.seed,
-        "variant": cell.variant,
-        "axes": to_json(cell.axes),
-        "keep_weights": cell.keep_weights,
-    }
-    for name in ("data", "recipe", "model", "lora", "quantization", "compute"):
-        data[name] = _part(getattr(cell, name))
-    return json.dumps(data, sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return "{" + ",".join(f'"{name}":{_part(getattr(cell, name))}' for name in _SPEC_FIELDS) + "}"
+
+
+_SPEC_FIELDS: Final = sorted(field.name for field in fields(CellSpec))
+
+
+def _part(value: object) -> str:
+    return _known_part(value) if is_dataclass(value) else dumps(value)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
-def _part(value: object) -> Any:
-    return to_json(value)
+def _known_part(value: object) -> str:
+    return dumps(value)
 
 
 def read_spec(text: str) -> CellSpec:

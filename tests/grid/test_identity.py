@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grid import identity
-from grid.identity import ALWAYS, INTRODUCED, NEVER, cell_id, cell_identity, is_provisional
+from grid.identity import ALWAYS, INTRODUCED, NEVER, CellIds, cell_id, cell_identity, is_provisional
 from jobs.spec import (
     CellSpec,
     ComputeSpec,
@@ -153,3 +153,17 @@ def test_unresolved_revisions_make_an_id_provisional() -> None:
     assert not is_provisional(CELL)
     assert is_provisional(changed("data", revision=None))
     assert is_provisional(changed("model", revision=None))
+
+
+def test_many_ids_at_once_are_the_same_ids() -> None:
+    baseline = dataclasses.replace(CELL, strategy=Strategy.MAJORITY, model=None, lora=None, quantization=None)
+    lora = dataclasses.replace(CELL, strategy=Strategy.LORA, quantization=None)
+    rates = [changed("recipe", learning_rate=rate) for rate in (1, 1.0, True, 2e-4)]
+    texts = [changed("data", source="files", id="naïve “x”", labels=("ß", '"'))]
+    many = [CELL, changed(seed=1), changed("data", num_labels=8), lora, baseline, *rates, *texts, CELL]
+    ids = CellIds()
+    assert [ids.of(cell) for cell in many] == [cell_id(cell) for cell in many]
+    # A section made for one call only: its memory, and with it its id(), may be given to the next one.
+    assert [ids.of(changed("lora", r=r)) for r in range(1, 200)] == [
+        cell_id(changed("lora", r=r)) for r in range(1, 200)
+    ]
