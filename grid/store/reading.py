@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -30,6 +30,12 @@ def read_states(connection: Connection) -> dict[str, CellRow]:
         table.c.title,
     ).order_by(table.c.retired, table.c.position, table.c.cell_id)
     return {row[0]: _cell_row(row) for row in connection.execute(query)}
+
+
+def read_done(connection: Connection) -> set[str]:
+    """Ids of the cells that are done, retired ones included: quicker than `read_states`."""
+    table = schema.cells
+    return set(connection.execute(sa.select(table.c.cell_id).where(table.c.state == str(CellState.DONE))).scalars())
 
 
 def read_pins(connection: Connection) -> dict[str, str]:
@@ -67,16 +73,11 @@ def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
         engine.dispose()
 
 
+_STATES: Final = {str(state): state for state in CellState}
+_KINDS: Final = {None: None} | {str(kind): kind for kind in FailureKind}
+
+
 def _cell_row(row: Any) -> CellRow:
     cell_id, state, kind, reason, epoch, attempt, log, retired, title = row
-    return CellRow(
-        cell_id=cell_id,
-        state=CellState(state),
-        kind=FailureKind(kind) if kind else None,
-        reason=reason,
-        epoch=epoch,
-        attempt=attempt,
-        log=log,
-        retired=retired,
-        title=title,
-    )
+    # By position and from tables: this runs for every cell several times a run.
+    return CellRow(cell_id, _STATES[state], _KINDS[kind], reason, epoch, attempt, log, retired, title)
