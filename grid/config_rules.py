@@ -25,6 +25,12 @@ def data_problems(data: DataSpec) -> list[Problem]:
         problems.append(_only("subset", data.subset, "source: hub"))
     if data.source != "files" and data.format != "auto":
         problems.append(_only("format", data.format, "source: files"))
+    if data.source != "files" and data.label_columns:
+        problems.append(_only("label_columns", ", ".join(data.label_columns[:10]), "source: files"))
+    if len(data.label_columns) == 1 or len(set(data.label_columns)) < len(data.label_columns):
+        problems.append(Problem("dataset.label_columns", "two or more different columns, one a label"))
+    if data.validation == "test" and data.protocol != "official":
+        problems.append(_only("validation", data.validation, "protocol: official"))
     return problems + _protocol(data) + _sizes(data) + _shape(data)
 
 

@@ -51,7 +51,7 @@ class DatasetSection(_Section):
     id: Annotated[str, Field(pattern=HUB_ID_PATTERN)] | None = None
     subset: ShortText | None = _DATA.subset
     path: Annotated[str, Field(min_length=1, max_length=4096)] | None = None
-    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "goemotions"] = "auto"
+    format: Literal["auto", "csv", "tsv", "jsonl", "parquet", "goemotions", "semicolon", "tab", "aclimdb"] = "auto"
     revision: ShortText | None = _DATA.revision
     text_column: ShortText = _DATA.text_column
     label_column: ShortText = _DATA.label_column
@@ -70,6 +70,8 @@ class DatasetSection(_Section):
     clean: list[Literal["html", "urls", "user_names", "spaces"]] = Field(default_factory=list)
     keep_matching: Pattern | None = _DATA.keep_matching
     drop_matching: Pattern | None = _DATA.drop_matching
+    label_columns: Annotated[list[ShortText], Field(max_length=1000)] = Field(default_factory=list)
+    validation: Literal["own", "test"] = "own"
     label_groups: Literal["ekman", "sentiment"] | LabelGroups | None = None
 
 

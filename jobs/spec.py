@@ -119,7 +119,7 @@ class DataSpec:
     path: str = ""
     """Absolute file or folder for source `files`."""
     format: str = "auto"
-    """auto | csv | tsv | jsonl | parquet | goemotions (for source `files`)."""
+    """auto | csv | tsv | jsonl | parquet | goemotions | semicolon | tab | aclimdb (for source `files`)."""
     revision: str | None = None
     """Commit (hub), content hash (files), generator version (builtin); None: unresolved."""
     text_column: str = "text"
@@ -154,6 +154,10 @@ class DataSpec:
     """Regular expression; rows whose cleaned text holds a match are not used."""
     label_groups: tuple[LabelGroup, ...] | None = None
     """Labels that count as one; labels in no group, and rows with no other, are dropped. None: labels as they are."""
+    label_columns: tuple[str, ...] = ()
+    """Columns of 0 and 1, one a label, in place of `label_column` (for source `files`)."""
+    validation: str = "own"
+    """own: rows that are in no other split. test: the test rows, as some published experiments did; marked."""
 
 
 @dataclass(frozen=True, kw_only=True)

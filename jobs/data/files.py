@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jobs.data.bad_rows import BadRows
+from jobs.data.plain_readers import PLAIN_READERS, aclimdb_files, is_aclimdb
 from jobs.data.raw import RawRow, assemble
 from jobs.data.readers import (
     READERS,
@@ -31,6 +32,8 @@ SPLIT_OF_NAME = {
     "test": TEST,
 }
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_READERS = READERS | PLAIN_READERS
+_SUFFIX_OF_FORMAT = {"goemotions": ".tsv", "semicolon": ".txt", "tab": ".tsv"}
 _LABEL_FILES = ("labels.txt", "emotions.txt")
 
 
@@ -49,7 +52,7 @@ def find_files(path: str, format_name: str) -> FileSet:
 
     Args:
         path: a file, or a folder with `train`, `dev` (or `validation`, `valid`) and `test` files, or with one file.
-        format_name: auto | csv | tsv | jsonl | parquet | goemotions.
+        format_name: auto | csv | tsv | jsonl | parquet | goemotions | semicolon | tab | aclimdb.
 
     Raises:
         DataError: nothing there, or more than one reading of the folder is possible.
@@ -57,6 +60,8 @@ def find_files(path: str, format_name: str) -> FileSet:
     root = Path(path)
     if not path or not (root.is_file() or root.is_dir()):
         raise DataError(f"{path or 'dataset.path'}: no such file or folder")
+    if format_name == "aclimdb" or (format_name == "auto" and is_aclimdb(root)):
+        return FileSet(format="aclimdb", files=tuple(aclimdb_files(root)), labels_file=None)
     files = ((root, None),) if root.is_file() else tuple(_split_files(root, format_name))
     folder = root if root.is_dir() else root.parent
     labels_file = next((folder / name for name in _LABEL_FILES if (folder / name).is_file()), None)
@@ -66,8 +71,8 @@ def find_files(path: str, format_name: str) -> FileSet:
         found = format_name
     elif found == "tsv" and labels_file is not None and looks_like_goemotions(first):
         found = "goemotions"
-    if found not in READERS:
-        raise DataError(f"{first}: unknown format {first.suffix!r}; set dataset.format to one of {', '.join(READERS)}")
+    if found not in _READERS:
+        raise DataError(f"{first}: unknown format {first.suffix!r}; set dataset.format to one of {', '.join(_READERS)}")
     if found == "goemotions" and labels_file is None:
         raise DataError(f"{folder}: the GoEmotions format needs labels.txt beside the data (one name a line)")
     return FileSet(format=found, files=files, labels_file=labels_file)
@@ -80,8 +85,15 @@ def read_files(spec: DataSpec) -> Corpus:
         DataError: unreadable, malformed or unusable; names file and line.
     """
     found = find_files(spec.path, spec.format)
-    columns = Columns(text=spec.text_column, label=spec.label_column, several_labels=spec.task == "multi_label")
-    names = read_label_names(found.labels_file) if found.labels_file else None
+    columns = Columns(
+        text=spec.text_column,
+        label=spec.label_column,
+        several_labels=spec.task == "multi_label",
+        one_hot=spec.label_columns,
+    )
+    names = list(spec.label_columns) or None
+    if names is None and found.labels_file is not None:
+        names = read_label_names(found.labels_file)
     if names is None and found.format == "parquet":
         names = parquet_label_names(found.files[0][0], columns)
     bad = BadRows(spec.bad_rows, spec.max_bad_fraction)
@@ -102,7 +114,8 @@ def files_fingerprint(path: str, format_name: str) -> str:
                 content = hashlib.file_digest(handle, "sha256").hexdigest()
         except OSError as error:
             raise DataError(f"{file}: cannot be read ({error.strerror or error})") from error
-        digest.update(f"{len(file.name)}:{file.name}{content}".encode())
+        name = f"{file.parent.name}/{file.name}" if found.format == "aclimdb" else file.name
+        digest.update(f"{len(name)}:{name}{content}".encode())
     return digest.hexdigest()
 
 
@@ -116,15 +129,15 @@ def files_signature(path: str, format_name: str) -> tuple[tuple[str, int, int], 
 
 def _rows(found: FileSet, columns: Columns, bad: BadRows) -> Iterator[RawRow]:
     for file, split in found.files:
-        yield from READERS[found.format](file, split, columns, bad)
+        yield from _READERS[found.format](file, split, columns, bad)
 
 
 def _split_files(folder: Path, format_name: str) -> list[tuple[Path, int | None]]:
     """Data files of a folder with their splits."""
     suffixes = set(_FORMAT_OF_SUFFIX)
     if format_name != "auto":
-        suffix_format = "tsv" if format_name == "goemotions" else format_name
-        suffixes = {suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name == suffix_format}
+        suffixes = {suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name == format_name}
+        suffixes |= {_SUFFIX_OF_FORMAT[format_name]} if format_name in _SUFFIX_OF_FORMAT else set()
     try:
         data = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
     except OSError as error:

@@ -69,7 +69,7 @@ def fingerprint(spec: DataSpec) -> str | None:
 def _key(spec: DataSpec) -> tuple[object, ...]:
     if spec.source == "builtin":
         return ("builtin", spec.revision, spec.rows)
-    reading = (spec.text_column, spec.label_column, spec.bad_rows, spec.max_bad_fraction)
+    reading = (spec.text_column, spec.label_column, spec.bad_rows, spec.max_bad_fraction, spec.label_columns)
     if spec.source == "hub":
         return ("hub", spec.id, spec.subset, spec.revision, *reading)
     is_multi = spec.task == "multi_label"

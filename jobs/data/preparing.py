@@ -20,6 +20,7 @@ _LEGAL = {
     "num_samples_per": ("total", "label"),
     "bad_rows": ("fail", "drop"),
     "overlap": ("refuse", "drop"),
+    "validation": ("own", "test"),
 }
 
 
@@ -45,7 +46,8 @@ def prepare(spec: DataSpec, *, seed: int, cache: Path | None = None) -> Prepared
     selection = PROTOCOLS[spec.protocol].select(corpus, spec, seed)
     is_multi = spec.task == "multi_label"
     if spec.protocol != "replay":
-        _refuse_overlap(corpus, selection.train, selection.validation, selection.test)
+        validation = selection.validation if spec.validation == "own" else selection.test[:0]
+        _refuse_overlap(corpus, selection.train, validation, selection.test)
     hashed = {
         name: _hashed_split(corpus, selection.labels, is_multi, rows.tobytes())
         for name, rows in (("train", selection.train), ("validation", selection.validation), ("test", selection.test))

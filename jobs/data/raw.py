@@ -27,7 +27,7 @@ class RawRow(NamedTuple):
 
     text: object
     labels: object
-    """A name (str), an id (int), or a list of them."""
+    """A name (str), an id (int), a list of them, or an empty tuple: the row says that it has none."""
     row_id: object
     """None: the source has no ids."""
     file: str
@@ -94,6 +94,9 @@ def _checked(
         counts["_seen"] += 1
         number = num_of_split[raw.split]
         num_of_split[raw.split] += 1
+        if raw.labels == ():  # every one-hot column is 0
+            counts["rows_without_label_dropped"] += 1
+            continue
         try:
             row_id = _row_id(raw, number, seen)
             labels = _labels(raw.labels, position)
@@ -187,6 +190,7 @@ def _corpus(name: str, rows: Sequence[_Row], names: tuple[str, ...], counts: Cou
 def _marks(counts: Counter[str]) -> tuple[str, ...]:
     kinds = {
         "bad_rows_dropped": "malformed rows dropped: {}",
+        "rows_without_label_dropped": "rows without any label dropped: {}",
         "texts_blank_dropped": "blank texts dropped: {}",
         "texts_surrogates_replaced": "texts with invalid characters replaced: {}",
     }

@@ -20,7 +20,7 @@ from jobs.data.bad_rows import BadRows
 from jobs.data.raw import RawRow
 from jobs.errors import DataError
 
-_BAD_BYTES = re.compile("[\udc80-\udcff]")
+BAD_BYTES = re.compile("[\udc80-\udcff]")
 _MAX_FIELD_CHARACTERS = 1 << 27
 FALLBACK_COLUMNS = {"label": "labels"}
 """The default label column is called `labels` in multi-label data sets such as go_emotions."""
@@ -35,6 +35,37 @@ class Columns:
     label: str
     several_labels: bool
     """A label cell of a CSV or TSV file may hold several labels, separated by commas or bars."""
+    one_hot: tuple[str, ...] = ()
+    """Columns of 0 and 1, one a label, in place of the label column."""
+
+    def wanted(self) -> tuple[str, ...]:
+        """Names of all columns that hold text or labels."""
+        return (self.text, *(self.one_hot or (self.label,)))
+
+    def labels_in(self, cells: Sequence[object]) -> object:
+        """What the label cells of a row say.
+
+        Args:
+            cells: of the columns of `wanted` but the first, in their order.
+        Returns:
+            a name, an id or a list of them; an empty tuple where every one-hot column is 0.
+        Raises:
+            ValueError: a one-hot cell is neither 0 nor 1.
+        """
+        if not self.one_hot:
+            (label,) = cells
+            if self.several_labels and isinstance(label, str):
+                return [part for part in re.split("[,|]", label) if part.strip()]
+            return label
+        carried = tuple(name for name, cell in zip(self.one_hot, cells, strict=True) if _is_one(name, cell))
+        return list(carried) if carried else ()
+
+
+def _is_one(name: str, cell: object) -> bool:
+    value = {"0": 0, "1": 1, "0.0": 0, "1.0": 1, "false": 0, "true": 1}.get(str(cell).strip().lower())
+    if value is None:
+        raise ValueError(f"column {name!r} must hold 0 or 1, not {str(cell)[:40]!r}")
+    return bool(value)
 
 
 class _Record(NamedTuple):
@@ -47,25 +78,27 @@ def read_delimited(
     path: Path, split: int | None, columns: Columns, bad: BadRows, *, delimiter: str
 ) -> Iterator[RawRow]:
     """Read a CSV or TSV file with a header line and CSV quoting."""
-    lines = _lines(path)
+    lines = file_lines(path)
     records = list(_records(path, lines, delimiter, bad))
     if not records:
         raise DataError(f"{path}:1: no header line; the file is empty")
     header = [cell.strip() for cell in records[0].cells]
-    text_at, label_at = (_column(path, header, name) for name in (columns.text, columns.label))
+    text_at, *labels_at = (_column(path, header, name) for name in columns.wanted())
     id_at = header.index(ID_COLUMN) if ID_COLUMN in header else None
     rows = _well_formed(path, records[1:], len(header), bad)
-    for record in _without_merged(path, rows, lines, delimiter, (text_at, label_at), bad):
-        label: str | list[str] = record.cells[label_at]
-        if columns.several_labels:
-            label = [part for part in re.split("[,|]", str(label)) if part.strip()]
+    for record in _without_merged(path, rows, lines, delimiter, (text_at, labels_at[0]), bad):
+        try:
+            labels = columns.labels_in([record.cells[place] for place in labels_at])
+        except ValueError as error:
+            bad.add(str(path), record.start, str(error))
+            continue
         row_id = None if id_at is None else record.cells[id_at]
-        yield RawRow(record.cells[text_at], label, row_id, str(path), record.start, split)
+        yield RawRow(record.cells[text_at], labels, row_id, str(path), record.start, split)
 
 
 def read_goemotions(path: Path, split: int | None, columns: Columns, bad: BadRows) -> Iterator[RawRow]:
     """Read `text<TAB>ids,comma<TAB>comment_id` lines without header, with CSV quoting."""
-    lines = _lines(path)
+    lines = file_lines(path)
     rows = _well_formed(path, _records(path, lines, "\t", bad), 3, bad)
     for record in _without_merged(path, rows, lines, "\t", (0, 1), bad):
         text, ids, row_id = record.cells
@@ -77,10 +110,10 @@ def read_goemotions(path: Path, split: int | None, columns: Columns, bad: BadRow
 
 def read_jsonl(path: Path, split: int | None, columns: Columns, bad: BadRows) -> Iterator[RawRow]:
     """Read one JSON object a line."""
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in enumerate(file_lines(path), start=1):
         if not line.strip():
             continue
-        if _BAD_BYTES.search(line):
+        if BAD_BYTES.search(line):
             bad.add(str(path), number, "not valid UTF-8")
             continue
         try:
@@ -91,13 +124,18 @@ def read_jsonl(path: Path, split: int | None, columns: Columns, bad: BadRows) ->
         if not isinstance(item, dict):
             bad.add(str(path), number, f"expected a JSON object, found a {type(item).__name__}")
             continue
-        label_key = columns.label if columns.label in item else FALLBACK_COLUMNS.get(columns.label, columns.label)
-        missing = [name for name, key in ((columns.text, columns.text), (columns.label, label_key)) if key not in item]
+        keys = [key if key in item else FALLBACK_COLUMNS.get(key, key) for key in columns.wanted()]
+        missing = [name for name, key in zip(columns.wanted(), keys, strict=True) if key not in item]
         if missing:
-            keys = ", ".join(sorted(item)[:10])
-            bad.add(str(path), number, f"no key {missing[0]!r}; keys are {keys}")
+            has = ", ".join(sorted(item)[:10])
+            bad.add(str(path), number, f"no key {missing[0]!r}; keys are {has}")
             continue
-        yield RawRow(item[columns.text], item[label_key], item.get(ID_COLUMN), str(path), number, split)
+        try:
+            labels = columns.labels_in([item[key] for key in keys[1:]])
+        except ValueError as error:
+            bad.add(str(path), number, str(error))
+            continue
+        yield RawRow(item[columns.text], labels, item.get(ID_COLUMN), str(path), number, split)
 
 
 def read_parquet(path: Path, split: int | None, columns: Columns, bad: BadRows) -> Iterator[RawRow]:
@@ -108,15 +146,19 @@ def read_parquet(path: Path, split: int | None, columns: Columns, bad: BadRows) 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
             header = file.schema_arrow.names
-            text, label = (header[_column(path, header, name)] for name in (columns.text, columns.label))
-            wanted = [text, label, *([ID_COLUMN] if ID_COLUMN in header else [])]
+            text, *labels = (header[_column(path, header, name)] for name in columns.wanted())
+            wanted = [text, *labels, *([ID_COLUMN] if ID_COLUMN in header else [])]
             table = file.read(columns=wanted, use_threads=False)
     except (OSError, pyarrow.ArrowException) as error:
         raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
     cells = {name: _python_values(path, table.column(name)) for name in wanted}
     row_ids = cells.get(ID_COLUMN, [None] * table.num_rows)
-    for number, (row_text, row_label, row_id) in enumerate(zip(cells[text], cells[label], row_ids, strict=True), 1):
-        yield RawRow(row_text, row_label, row_id, str(path), number, split)
+    label_cells = zip(*(cells[name] for name in labels), strict=True)
+    for number, (row_text, row_labels, row_id) in enumerate(zip(cells[text], label_cells, row_ids, strict=True), 1):
+        try:
+            yield RawRow(row_text, columns.labels_in(row_labels), row_id, str(path), number, split)
+        except ValueError as error:
+            bad.add(str(path), number, str(error))
 
 
 def parquet_label_names(path: Path, columns: Columns) -> list[str] | None:
@@ -138,11 +180,11 @@ def parquet_label_names(path: Path, columns: Columns) -> list[str] | None:
 
 def read_label_names(path: Path) -> list[str]:
     """Read labels.txt: one name a line, the line number from 0 is the id."""
-    names = [line.strip() for line in _lines(path)]
+    names = [line.strip() for line in file_lines(path)]
     while names and not names[-1]:
         names.pop()
     for number, name in enumerate(names, start=1):
-        if not name or _BAD_BYTES.search(name):
+        if not name or BAD_BYTES.search(name):
             raise DataError(f"{path}:{number}: a label name is empty or not valid UTF-8")
         if names.index(name) != number - 1:
             raise DataError(f"{path}:{number}: label {name!r} stands twice")
@@ -174,7 +216,7 @@ def _column(path: Path, header: Sequence[str], name: str) -> int:
     )
 
 
-def _lines(path: Path) -> list[str]:
+def file_lines(path: Path) -> list[str]:
     """Lines without their line feed; bytes that are not UTF-8 become surrogates, to be found row by row."""
     try:
         data = path.read_bytes()
@@ -220,7 +262,7 @@ def _well_formed(path: Path, records: Iterator[_Record] | Sequence[_Record], wid
         if len(record.cells) != width:
             why = f"{len(record.cells)} columns where {width} are expected; quote texts that hold the delimiter"
             bad.add(str(path), record.start, why, num_rows=record.stop - record.start + 1)
-        elif any(_BAD_BYTES.search(cell) for cell in record.cells):
+        elif any(BAD_BYTES.search(cell) for cell in record.cells):
             bad.add(str(path), record.start, "not valid UTF-8")
         else:
             kept.append(record)

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -50,7 +51,7 @@ def shaped(corpus: Corpus, spec: DataSpec) -> Corpus:
             fits_n = _matches(texts, pattern) == wanted
             counts[f"rows_not_{name}_by_filter" if wanted else "rows_dropped_by_filter"] = int((keep_n & ~fits_n).sum())
             keep_n &= fits_n
-    labels = [list(corpus.label_ids[a:b]) for a, b in zip(corpus.label_offsets, corpus.label_offsets[1:], strict=False)]
+    labels = [list(corpus.label_ids[first:last]) for first, last in pairwise(corpus.label_offsets)]
     names = corpus.label_names
     if spec.label_groups is not None:
         group_of = _group_of(corpus, spec.label_groups)

@@ -89,6 +89,8 @@ class Official:
             marks.append(f"rows dropped because their texts stand in another split: {parts.num_overlapping}")
         if parts.validation_from_train:
             marks.append("validation rows drawn from train: the data set has none")
+        if spec.validation == "test":
+            marks.append("selected on test rows: validation is the test split")
         return Selection(
             labels=labels,
             train=train,
@@ -100,21 +102,23 @@ class Official:
 
 
 def _kept_parts(corpus: Corpus, spec: DataSpec, labels: tuple[int, ...]) -> _Parts:
-    return _cut(corpus, labels, spec.task == "multi_label")
+    return _cut(corpus, labels, spec.task == "multi_label", spec.validation == "test")
 
 
 @lru_cache(maxsize=64)
-def _cut(corpus: Corpus, labels: tuple[int, ...], is_multi: bool) -> _Parts:
+def _cut(corpus: Corpus, labels: tuple[int, ...], is_multi: bool, validates_on_test: bool) -> _Parts:
     is_kept = _has_kept_label(corpus, labels, is_multi)
     splits = _split_rows(corpus)
     train, validation, test = (np.flatnonzero(is_kept & (splits == split)) for split in (TRAIN, VALIDATION, TEST))
-    drawn = not (splits == VALIDATION).any()
-    if drawn:
+    drawn = not (splits == VALIDATION).any() and not validates_on_test
+    if validates_on_test:
+        validation = test
+    elif drawn:
         order = stratified(train, _membership(corpus, labels)[train], corpus.text_keys, FIXED_KEY)
         num_validation = int(len(order) * _VALIDATION_SHARE)
         validation, train = np.sort(order[:num_validation]), np.sort(order[num_validation:])
     keys = corpus.text_keys
-    validation_in_test = np.isin(keys[validation], keys[test])
+    validation_in_test = np.isin(keys[validation], keys[test]) & (not validates_on_test)
     train_in_test = np.isin(keys[train], keys[test])
     train_repeated = train_in_test | np.isin(keys[train], keys[validation])
     return _Parts(
