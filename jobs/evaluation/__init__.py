@@ -1,1 +1,1 @@
-"""From logits to numbers: metrics, each with direction and range."""
+"""From logits to numbers: metrics with direction and range, thresholds, calibration."""
