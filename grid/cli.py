@@ -142,20 +142,73 @@ def logs(
 
 
 @app.command()
-def doctor(
-    results: Results,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index anew from the result folders.")] = False,
+def prefetch(
+    config: Config = None,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    skip_unavailable: SkipOption = False,
     as_json: JsonOption = False,
+    yes: YesOption = False,
 ) -> None:
-    """Check a store byte for byte, and repair it."""
-    from grid.doctor import doctor as examine
+    """Fetch models and data of a grid, so that it can run with HF_HUB_OFFLINE=1; no devices needed, no store made."""
 
-    def work() -> int:
-        report = examine(results, rebuild_index=rebuild)
+    def work() -> None:
+        from grid.prefetch import prefetch as fetch
+        from grid.terminal import for_people
+
+        options = _options(
+            config=config,
+            results=results,
+            overrides=tuple(set_ or ()),
+            as_json=as_json,
+            assume_yes=yes,
+            retry_failed=None,
+            skip_unavailable=skip_unavailable,
+        )
+        _show(fetch(options, for_people()), as_json)
+
+    _guarded(work, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    target: Annotated[str, typer.Argument(help="Results folder: check its store. A config: check what it would need.")],
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index anew from the result folders.")] = False,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+    local: LocalOption = False,
+) -> None:
+    """Check a store byte for byte and repair it, or do the checks before a run of a config alone."""
+
+    def store() -> int:
+        from grid.doctor import doctor as examine
+
+        report = examine(Path(target), rebuild_index=rebuild)
         _show(report, as_json)
         return 0 if report.is_healthy else 1
 
-    _guarded(work, as_json=as_json)
+    def preflight() -> int:
+        from grid.config_doctor import examine
+
+        overrides = tuple(set_ or ())
+        report = examine(
+            _options(
+                config=target,
+                results=results,
+                overrides=overrides,
+                as_json=as_json,
+                assume_yes=yes,
+                retry_failed=None,
+                local=local,
+            )
+        )
+        _show(report, as_json)
+        return report.exit_code
+
+    is_store = rebuild or Path(target).expanduser().is_dir()
+    _guarded(store if is_store else preflight, as_json=as_json)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

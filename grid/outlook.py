@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
 
 from grid.cells import declared_cells
 from grid.config import Config, load_config
 from grid.devices import Devices, local_devices
+from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
 from grid.options import RunOptions
+from grid.patience import Patience, declared_budget_s
 from grid.plan import Plan, PlannedCell, make_plan, without
-from grid.preflight import check_data, preflight
+from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.store import CellRow, peek, schema
 from grid.store.problems import explained, other_grid
 from grid.store.reading import read_grid
+from grid.terminal import for_people
 from jobs.errors import ConfigError, EnvironmentProblem, FineGridError, Problem
+from jobs.hub_pins import write_pin
 from jobs.spec import CellSpec
-from jobs.storage import Layout
+from jobs.storage import Layout, cache_root
 
 
 class PreflightRefused(EnvironmentProblem):
     """Machine, network, disk or account are not ready; all problems are listed."""
 
-    def __init__(self, problems: list[Problem]) -> None:
+    def __init__(self, problems: Sequence[Problem]) -> None:
         """Keep the list; the message has one line a problem."""
         self.problems = tuple(problems)
         super().__init__("\n".join(str(problem) for problem in problems))
@@ -46,6 +53,8 @@ class Outlook:
     """What the hub refused, by (kind, hub id)."""
     unavailable: Mapping[str, str] = field(default_factory=dict)
     """Models left out by --skip-unavailable: reason by hub id."""
+    patience: Patience = field(default_factory=lambda: Patience(0))
+    """How long a busy hub is asked again, all questions together."""
 
     def planned(self, states: Mapping[str, CellRow], devices: Devices | None = None) -> Outlook:
         """The same with a plan over these states, and on these devices."""
@@ -74,11 +83,14 @@ def look_ahead(options: RunOptions) -> Outlook:
     root = options.results_folder(config.name)
     check_owner(root, config.name)
     states, pins = peek(root)
-    resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins)
+    patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
+    resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
     cells = declared_cells(config, resolver)
     devices = local_devices()
     plan = make_plan(cells, states, devices, options.retry_failed, config.request)
-    outlook = Outlook(options=options, config=config, root=root, cells=cells, devices=devices, plan=plan)
+    outlook = Outlook(
+        options=options, config=config, root=root, cells=cells, devices=devices, plan=plan, patience=patience
+    )
     if isinstance(resolver, OnlineResolver):
         return replace(outlook, new_pins=resolver.new_pins, refusals=resolver.refusals)
     return outlook
@@ -106,45 +118,84 @@ def check_offline(outlook: Outlook) -> None:
     """Compare what a dry run's cells ask for with the rows on this machine; rows on the hub are not looked at.
 
     Raises:
-        ConfigError: more labels or rows than there are, malformed rows.
+        ConfigError: more labels or rows than there are, malformed rows, a folder that holds no usable model.
     """
-    problems = check_data([cell for cell in outlook.cells if cell.data.source != "hub"])
+    local = [cell for cell in outlook.cells if cell.data.source != "hub"]
+    problems = [*check_data(local).faults, *check_models(outlook.cells)]
     if problems:
         raise ConfigError(problems)
 
 
-def check(outlook: Outlook) -> Outlook:
-    """Check data, machine, access, disk and time for what is to run.
+def check(outlook: Outlook, console: Console, *, is_here: bool = True) -> Outlook:
+    """Check data, machine, access, disk and time for what is to run, and fetch it.
 
     Args:
         outlook: with the devices the run will have.
+        console: told of downloads and of waiting for the hub.
+        is_here: trials run on this machine; a cluster's machines fetch for themselves.
     Returns:
         the outlook, with the models that --skip-unavailable leaves out.
     Raises:
-        ConfigError: the data do not have what the axes ask for.
+        ConfigError: the data do not have what the axes ask for, or a folder holds no usable model.
         PreflightRefused: with every problem found.
     Side effects:
-        asks the hub, and fetches data from it into the cache, when the plan uses it.
+        asks the hub, and fetches data and (for trials on this machine) models into the caches.
     """
-    options = outlook.options
-    missing: list[Problem] = []
-    try:
-        faults = check_data(outlook.cells)
-    except EnvironmentProblem as error:
-        faults, missing = [], [Problem("dataset", str(error))]
-    if faults:
-        raise ConfigError(faults)
+    skips, plan = outlook.options.skip_unavailable, outlook.plan
+    needs = hub_findings(outlook, [planned.cell for pack in plan.packs for planned in pack.cells], fetches=is_here)
     report = preflight(
-        outlook.plan,
+        plan,
         compute=outlook.config.compute,
         request=outlook.config.request,
         devices=outlook.devices,
         results=str(outlook.root),
-        refusals=outlook.refusals,
-        skip_unavailable=options.skip_unavailable,
-        assume_yes=options.assume_yes,
+        needs=needs,
+        downloads=download_folder(needs),
+        skip_unavailable=skips,
+        assume_yes=outlook.options.assume_yes,
+        uses_ray=is_here and not outlook.options.local,
     )
-    problems = [*report.problems, *(problem for problem in missing if not report.problems)]
+    if report.problems:
+        raise PreflightRefused(report.problems)
+    failed = fetch_models(needs, cache=cache_root(), console=console, patience=outlook.patience)
+    problems, unavailable = sort_denied(failed, skip_unavailable=skips)
     if problems:
         raise PreflightRefused(problems)
-    return replace(outlook, unavailable=report.unavailable_models)
+    if is_here:
+        keep_pins(outlook, {**needs.denied, **failed})
+    return replace(outlook, unavailable={**report.unavailable_models, **unavailable})
+
+
+def hub_findings(outlook: Outlook, cells: Sequence[CellSpec], *, fetches: bool) -> HubNeeds:
+    """Read the data, look into local models, and ask the hub about everything else that cells need of it.
+
+    Raises:
+        ConfigError: faults of the person who wrote config or data.
+    """
+    data = check_data(outlook.cells, refusals=outlook.refusals, patience=outlook.patience)
+    faults = [*data.faults, *check_models(outlook.cells)]
+    if faults:
+        raise ConfigError(faults)
+    access = hub_access(cache_root(), fetches=fetches)
+    return hub_needs(cells, refusals={**outlook.refusals, **data.refused}, access=access, patience=outlook.patience)
+
+
+def download_folder(needs: HubNeeds) -> Path | None:
+    """Where files of the hub go; None when nothing is to be fetched."""
+    if not needs.to_fetch:
+        return None
+    from grid.hub import hub_cache  # huggingface_hub is heavy: only where the hub is used
+
+    return hub_cache()
+
+
+def keep_pins(outlook: Outlook, refused: Collection[HubName]) -> None:
+    """Remember what was fetched at which commit, for runs without network.
+
+    Raises:
+        EnvironmentProblem: the cache cannot be written.
+    """
+    for name, commit in outlook.new_pins.items():
+        kind, _, location = name.partition(":")
+        if (kind, location.partition("@")[0]) not in refused:
+            write_pin(cache_root(), name, commit)

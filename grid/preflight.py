@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grid.devices import Devices, ResourceRequest, gpu_count
-from grid.estimate import cell_disk_bytes
+from grid.disk_needs import check_disk, nearest_existing
+from grid.hub_needs import HubName, HubNeeds
+from grid.limits import check_limits
+from grid.patience import Patience
 from grid.plan import Plan
 from jobs.errors import EnvironmentProblem, FineGridError, Problem, TransientProblem
+from jobs.model_files import folder_problem
+from jobs.redaction import redact
 from jobs.spec import CellSpec, ComputeSpec, DataSpec
 
 MAX_CPU_SECONDS = 2 * 3600.0
-SPARE_DISK_BYTES = 200_000_000
-
-Access = Callable[[str, str, str | None], None]
-"""(kind, hub id, revision) -> None; raises EnvironmentProblem or TransientProblem."""
 SOURCES = ("files", "builtin", "hub")
 DataCheck = Callable[[DataSpec], list[Problem]]
 
@@ -39,6 +39,16 @@ class PreflightReport:
     """Reason by hub id, of models to be skipped; only with --skip-unavailable, else they are among the problems."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What is wrong with the data."""
+
+    faults: tuple[Problem, ...] = ()
+    """Of the person who wrote config or data."""
+    refused: Mapping[HubName, FineGridError] = field(default_factory=dict)
+    """Data sets of the hub that could not be read."""
+
+
 def preflight(
     plan: Plan,
     *,
@@ -46,12 +56,13 @@ def preflight(
     request: ResourceRequest,
     devices: Devices,
     results: str,
-    refusals: Mapping[tuple[str, str], FineGridError] | None = None,
+    needs: HubNeeds | None = None,
+    downloads: Path | None = None,
     skip_unavailable: bool = False,
     assume_yes: bool = False,
-    access: Access | None = None,
+    uses_ray: bool = False,
 ) -> PreflightReport:
-    """Check machine, devices, access, disk and time for what a plan wants to run.
+    """Check machine, devices, limits, access, disk and time for what a plan wants to run.
 
     Args:
         plan: what is to run; an empty one needs nothing.
@@ -59,32 +70,42 @@ def preflight(
         request: what it asks for each trial.
         devices: what is there.
         results: results folder, or a URL.
-        refusals: what the resolver could not get from the hub, by (kind, hub id).
+        needs: what the hub says.
+        downloads: where files of the hub will be kept.
         skip_unavailable: let the other models run.
         assume_yes: accept a long run on CPU.
-        access: asks the hub; None: the real one.
+        uses_ray: Ray's processes will run on this machine.
 
     Returns:
         every problem found, and the models to leave out.
 
     Side effects:
-        asks the hub about models and data of the plan; writes nothing.
+        raises soft limits of this process.
     """
     wrong_platform = check_platform()
     if wrong_platform or not plan.packs:
         return PreflightReport(problems=tuple(wrong_platform))
-    problems = check_devices(compute, request, devices)
-    problems += check_results_folder(results) + check_disk(plan, results)
+    needs = needs or HubNeeds()
+    problems = check_limits(uses_ray=uses_ray) + check_devices(compute, request, devices)
+    problems += check_results_folder(results)
+    problems += check_disk(plan, results, download_bytes=needs.num_bytes, downloads=downloads)
     problems += [] if assume_yes else check_time(plan, compute, devices)
-    denied = _denied(plan, dict(refusals or {}), access or _hub_access)
-    unavailable: dict[str, str] = {}
+    denied, unavailable = sort_denied(needs.denied, skip_unavailable=skip_unavailable)
+    return PreflightReport(problems=(*problems, *denied), unavailable_models=unavailable)
+
+
+def sort_denied(
+    denied: Mapping[HubName, FineGridError], *, skip_unavailable: bool
+) -> tuple[list[Problem], dict[str, str]]:
+    """What the hub refused, as problems, or as models to leave out: reason by hub id."""
+    problems, unavailable = [], {}
     for (kind, location), error in denied.items():
         if kind == "model" and skip_unavailable:
-            unavailable[location] = str(error)
+            unavailable[location] = redact(str(error))
         else:
             hint = "or run the others with --skip-unavailable" if kind == "model" else None
             problems.append(Problem("axes.model" if kind == "model" else "dataset.id", str(error), None, hint))
-    return PreflightReport(problems=tuple(problems), unavailable_models=unavailable)
+    return problems, unavailable
 
 
 def check_platform(system: str | None = None, release: str | None = None) -> list[Problem]:
@@ -122,25 +143,12 @@ def check_results_folder(results: str) -> list[Problem]:
     """Make sure that the results folder can be made and written; URLs are left to their own file system."""
     if "://" in results:
         return []
-    existing = _nearest_existing(Path(results))
+    existing = nearest_existing(Path(results))
     if not existing.is_dir():
         return [Problem("--results", "is not a folder", str(existing))]
     if not os.access(existing, os.W_OK | os.X_OK):
         return [Problem("--results", "cannot be written", str(existing), "choose another folder with --results")]
     return []
-
-
-def check_disk(plan: Plan, results: str) -> list[Problem]:
-    """Compare a generous estimate of what the cells keep with the free disk."""
-    if "://" in results:
-        return []
-    existing = _nearest_existing(Path(results))
-    needed = SPARE_DISK_BYTES + sum(cell_disk_bytes(cell) for cell in _cells(plan))
-    free = shutil.disk_usage(existing).free
-    if needed <= free:
-        return []
-    rule = f"about {_gigabytes(needed)} are needed for this plan and {_gigabytes(free)} are free"
-    return [Problem("--results", rule, str(existing), "free some, choose another folder, or keep_weights: adapters")]
 
 
 def check_time(plan: Plan, compute: ComputeSpec, devices: Devices) -> list[Problem]:
@@ -155,73 +163,49 @@ def check_time(plan: Plan, compute: ComputeSpec, devices: Devices) -> list[Probl
 
 
 def check_data(
-    cells: Sequence[CellSpec], *, sources: Sequence[str] = SOURCES, check: DataCheck | None = None
-) -> list[Problem]:
+    cells: Sequence[CellSpec],
+    *,
+    sources: Sequence[str] = SOURCES,
+    check: DataCheck | None = None,
+    refusals: Mapping[HubName, FineGridError] | None = None,
+    patience: Patience | None = None,
+) -> DataReport:
     """Compare what the axes ask for with the rows there are.
 
     Args:
         cells: declared cells.
         sources: kinds of data to look at; `hub` needs the network or the cache.
         check: finds the faults of one data section; None: `jobs.data.check`.
+        refusals: what the hub refused before; not asked again.
+        patience: how long a busy hub is asked again; None: not at all.
 
     Returns:
-        malformed rows, unknown columns and labels, more labels or rows than there are: each once.
-
-    Raises:
-        EnvironmentProblem: the rows are on the hub and it refuses or cannot be reached.
-        TransientProblem: the hub is busy or failing.
+        malformed rows, unknown columns and labels, more labels or rows than there are: each once; and the data
+        sets that the hub does not give.
     """
     check = check or _jobs_check
-    problems: dict[Problem, None] = {}
+    patience = patience or Patience(0)
+    faults: dict[Problem, None] = {}
+    refused: dict[HubName, FineGridError] = {}
     for data in dict.fromkeys(cell.data for cell in cells):
-        if data.source in sources:
-            problems |= dict.fromkeys(check(data))
-    return list(problems)
-
-
-def _denied(
-    plan: Plan, refusals: dict[tuple[str, str], FineGridError], access: Access
-) -> dict[tuple[str, str], FineGridError]:
-    denied: dict[tuple[str, str], FineGridError] = {}
-    for kind, location, revision in _hub_places(_cells(plan)):
-        refusal = refusals.get((kind, location))
-        if refusal is not None:
-            denied[(kind, location)] = refusal
+        name = ("dataset", data.id)
+        is_refused = data.source == "hub" and (name in refused or name in (refusals or {}))
+        if data.source not in sources or is_refused:
             continue
         try:
-            access(kind, location, revision)
+            faults |= dict.fromkeys(patience.call(lambda data=data: check(data)))  # type: ignore[misc]
         except (EnvironmentProblem, TransientProblem) as error:
-            denied[(kind, location)] = error
-    return denied
+            if data.source != "hub":
+                raise
+            refused[name] = error
+    return DataReport(faults=tuple(faults), refused=refused)
 
 
-def _hub_places(cells: Iterable[CellSpec]) -> list[tuple[str, str, str | None]]:
-    places: dict[tuple[str, str, str | None], None] = {}
-    for cell in cells:
-        if cell.model is not None and cell.model.source == "hub":
-            places[("model", cell.model.location, cell.model.revision)] = None
-        if cell.data.source == "hub":
-            places[("dataset", cell.data.id, cell.data.revision)] = None
-    return list(places)
-
-
-def _cells(plan: Plan) -> list[CellSpec]:
-    return [planned.cell for pack in plan.packs for planned in pack.cells]
-
-
-def _nearest_existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(folder for folder in (path, *path.parents) if folder.exists())
-
-
-def _gigabytes(count: int) -> str:
-    return f"{count / 1e9:.1f} GB"
-
-
-def _hub_access(kind: str, location: str, revision: str | None) -> None:
-    from grid.hub import check_access  # huggingface_hub is heavy: only where the hub is used
-
-    check_access(kind, location, revision)
+def check_models(cells: Sequence[CellSpec]) -> list[Problem]:
+    """Look into the folders of local models: weights, tokenizer, and no code or pickles instead of them."""
+    folders = dict.fromkeys(cell.model.location for cell in cells if cell.model and cell.model.source == "folder")
+    found = {folder: folder_problem(Path(folder)) for folder in folders}
+    return [Problem("axes.model", problem, folder) for folder, problem in found.items() if problem is not None]
 
 
 def _jobs_check(data: DataSpec) -> list[Problem]:

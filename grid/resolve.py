@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Protocol
 
 from grid.known_models import ModelReference
+from grid.patience import Patience
 from jobs.errors import ConfigError, DataError, EnvironmentProblem, FineGridError, Problem, TransientProblem
+from jobs.hub_pins import pin_name
 from jobs.spec import TINY_VERSION, DataSpec, ModelSpec
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -89,10 +91,12 @@ class OnlineResolver(OfflineResolver):
         pins: Mapping[str, str] | None = None,
         fingerprint: Fingerprint | None = None,
         hub_revision: HubRevision | None = None,
+        patience: Patience | None = None,
     ) -> None:
-        """Take the store's pins, the way to hash data and the way to ask the hub."""
+        """Take the store's pins, the way to hash data, the way to ask the hub and how often."""
         super().__init__(pins, fingerprint)
         self._hub_revision = hub_revision or _hub_commit
+        self._patience = patience or Patience(0)
         self.new_pins: dict[str, str] = {}
         """What the store should pin, by pin name."""
         self.refusals: dict[tuple[str, str], FineGridError] = {}
@@ -103,18 +107,13 @@ class OnlineResolver(OfflineResolver):
         if known is not None or (kind, location) in self.refusals:
             return known
         try:
-            revision = self._hub_revision(kind, location, requested)
+            revision = self._patience.call(lambda: self._hub_revision(kind, location, requested))
         except (EnvironmentProblem, TransientProblem) as error:
             self.refusals[(kind, location)] = error
             return None
         name = pin_name(kind, location, requested)
         self.new_pins[name] = self._pins[name] = revision
         return revision
-
-
-def pin_name(kind: str, location: str, requested: str | None) -> str:
-    """Name of a pin in the store: `model:owner/name`, with `@branch` when the config asks for one."""
-    return f"{kind}:{location}@{requested}" if requested else f"{kind}:{location}"
 
 
 def _hub_commit(kind: str, location: str, requested: str | None) -> str:

@@ -21,6 +21,7 @@ from grid.progress import Progress
 from grid.queue import Batch
 from grid.recorder import Recorder
 from grid.runner import Runner, Site
+from grid.sealing import sealed
 from grid.signals import StopSignals
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
@@ -56,7 +57,10 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             ray = None if options.local else _prepare_ray(outlook, stack)
             if ray is not None:
                 outlook = outlook.planned(peek(outlook.root)[0], ray.devices())
-            outlook = check(outlook)
+            is_here = ray is None or ray.is_private
+            outlook = check(outlook, console, is_here=is_here)
+            if is_here:
+                stack.enter_context(sealed())
         with signals.patience():
             store = stack.enter_context(Store.open(outlook.root, grid=outlook.config.name))
             store.claim(outlook.config.to_json())
@@ -135,7 +139,8 @@ def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
     from grid.tune_runner import TuneRunner
 
     # A cluster brings up as many machines at once as packs wait; here a worker more is a matter of seconds.
-    return TuneRunner(site, can_grow=ray.can_grow, look_ahead=1 if ray.is_private else parallel)
+    look_ahead = 1 if ray.is_private else parallel
+    return TuneRunner(site, watchdog=ray.watchdog, can_grow=ray.can_grow, look_ahead=look_ahead)
 
 
 def _batches(plan: Plan) -> list[Batch]:

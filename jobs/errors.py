@@ -19,6 +19,7 @@ import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from jobs.redaction import redact
 from jobs.spec import FailureKind
 
 
@@ -140,11 +141,11 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
     Args:
         error: what was caught.
     Returns:
-        the failure kind and a reason of one line, control characters replaced, at most 500 characters.
+        the failure kind and a reason of one line, secrets hidden, control characters replaced, at most 500 characters.
     """
-    reason = one_line(f"{type(error).__name__}: {error}")
+    reason = one_line(redact(f"{type(error).__name__}: {error}"))
     if isinstance(error, FineGridError):
-        return error.kind, one_line(str(error))
+        return error.kind, one_line(redact(str(error)))
     text = str(error).lower()
     is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     if is_memory or any(words in text for words in _OUT_OF_MEMORY_WORDS):

@@ -56,7 +56,8 @@ class PackLog:
             line["cell_id"] = cell_id
         if error is not None:
             line["traceback"] = redact("".join(traceback.format_exception(error)))
-        self._file.write(json.dumps(line | facts, ensure_ascii=True, default=str) + "\n")
+        line |= {name: redact(value) if isinstance(value, str) else value for name, value in facts.items()}
+        self._file.write(json.dumps(line, ensure_ascii=True, default=str) + "\n")
         self._file.flush()
 
     def __enter__(self) -> PackLog:

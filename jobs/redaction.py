@@ -1,14 +1,32 @@
-"""Keeps secrets out of logs and messages: values of secret-looking variables and tokens in texts."""
+"""Keeps secrets out of logs and messages, and out of the environment of processes that need none."""
 
 from __future__ import annotations
 
+import base64
 import os
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+from urllib.parse import quote, quote_plus
 
-_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL)", re.IGNORECASE)
-_TOKEN_SHAPE = re.compile(r"\bhf_[A-Za-z0-9]{8,}\b|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+_SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL)", re.IGNORECASE)
+_NO_SECRET = re.compile(r"(TOKENIZERS_PARALLELISM|HF_TOKEN_PATH|.*_(FILE|PATH|URI)|RAY_AUTH_MODE)", re.IGNORECASE)
+_SHAPES = (
+    re.compile(r"()\bhf_[A-Za-z0-9]{8,}\b"),  # the hub's tokens
+    re.compile(r"(://)[^/\s@\"']+(?=@)"),  # user:password of a URL
+    re.compile(r"(?i)([?&](?:token|access_token|api_key|sig|signature)=)[^&\s\"']+"),
+    re.compile(r"(?i)(authorization\W{1,5}(?:bearer|basic) +)[^\s\"']+"),
+    re.compile(r"(?i)(\bbearer +)[A-Za-z0-9._~+/=-]{20,}"),
+)
 _SHORTEST_SECRET = 6
+_SHORTEST_CORE = 8
 HIDDEN = "[hidden]"
+KEPT = frozenset({"RAY_AUTH_TOKEN"})
+"""Secrets that child processes need: the random one that closes a private Ray."""
+
+_withheld: set[str] = set()
+"""Values taken out of this process' environment; they go on being hidden."""
 
 
 def redact(text: str) -> str:
@@ -17,10 +35,60 @@ def redact(text: str) -> str:
     Args:
         text: anything that is about to be shown or written.
     Returns:
-        the text with the values of environment variables whose names look secret, hub tokens and
-        user:password parts of URLs replaced.
+        the text with the values of environment variables whose names look secret (also in base64 or as part of a
+        URL), hub tokens, and credentials in URLs and headers replaced.
     """
-    for name, value in os.environ.items():
-        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name) and value in text:
-            text = text.replace(value, HIDDEN)
-    return _TOKEN_SHAPE.sub(HIDDEN, text)
+    for secret in _written_forms(frozenset(_secrets(os.environ).values()) | _withheld):
+        text = text.replace(secret, HIDDEN)
+    for shape in _SHAPES:
+        text = shape.sub(rf"\g<1>{HIDDEN}", text)
+    return text
+
+
+def holds_secret(text: str) -> bool:
+    """Whether something in a text would be hidden."""
+    return redact(text) != text
+
+
+@contextmanager
+def withheld_secrets() -> Iterator[None]:
+    """While open, this process and the ones it starts have no secrets in their environment; they stay hidden in texts.
+
+    Side effects:
+        takes variables out of `os.environ`, and puts them back.
+    """
+    taken = {name: value for name, value in _secrets(os.environ).items() if name not in KEPT}
+    _withheld.update(taken.values())
+    for name in taken:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
+def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    return {
+        name: value
+        for name, value in environment.items()
+        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name) and not _NO_SECRET.fullmatch(name)
+    }
+
+
+@lru_cache(maxsize=8)
+def _written_forms(secrets: frozenset[str]) -> tuple[str, ...]:
+    """The secrets as they may appear in texts, longest first."""
+    forms: set[str] = set()
+    for secret in secrets:
+        forms |= {secret, quote(secret, safe=""), quote_plus(secret), *_encoded(secret.encode())}
+    return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _encoded(secret: bytes) -> Iterator[str]:
+    """Base64 at each of the three places where it can begin inside something longer, without what neighbours decide."""
+    for before in range(3):
+        for encode in (base64.b64encode, base64.urlsafe_b64encode):
+            whole = encode(b"\0" * before + secret).decode("ascii").rstrip("=")
+            core = whole[(0, 2, 3)[before] : len(whole) if (before + len(secret)) % 3 == 0 else -1]
+            if len(core) >= _SHORTEST_CORE:
+                yield core

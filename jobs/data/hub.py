@@ -20,7 +20,9 @@ from jobs.data.raw import RawRow, assemble
 from jobs.data.readers import FALLBACK_COLUMNS, ID_COLUMN
 from jobs.data.rows import Corpus
 from jobs.errors import DataError, EnvironmentProblem, one_line
+from jobs.hub_pins import pin_name, read_pin
 from jobs.spec import DataSpec
+from jobs.storage import cache_root
 
 _LOG = logging.getLogger(__name__)
 _COMMIT = re.compile("[0-9a-f]{40}")
@@ -43,7 +45,8 @@ def resolve_hub_revision(repo_id: str, requested: str | None = None, *, kind: st
         kind: dataset | model.
 
     Returns:
-        the commit. Without network: the one that the local hub cache remembers for this branch.
+        the commit. Without network: the one that was fetched last, else the one that the local hub cache
+        remembers for this branch.
 
     Raises:
         EnvironmentProblem: gated, missing, no such revision, or neither reachable nor cached.
@@ -54,7 +57,7 @@ def resolve_hub_revision(repo_id: str, requested: str | None = None, *, kind: st
     found = _ask_hub(repo_id, requested, kind)
     if isinstance(found, str):
         return found
-    cached = _cached_commit(repo_id, requested or "main", kind) if found.is_network else None
+    cached = _cached_commit(repo_id, requested, kind) if found.is_network else None
     if cached is None:
         raise found.error
     _LOG.warning("%s: the hub cannot be reached; using the cached commit %s", repo_id, cached)
@@ -116,11 +119,17 @@ def read_hub(spec: DataSpec, cache: Path | None) -> Corpus:
     return assemble(spec.id, rows, names, BadRows(spec.bad_rows, spec.max_bad_fraction))
 
 
-def _cached_commit(repo_id: str, revision: str, kind: str) -> str | None:
+def _cached_commit(repo_id: str, requested: str | None, kind: str) -> str | None:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    reference = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=kind) / "refs" / revision
+    pinned = read_pin(cache_root(), pin_name(kind, repo_id, requested))
+    if is_commit(pinned):
+        return pinned
+    references = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type=kind) / "refs"
+    reference = references / (requested or "main")
+    if not reference.resolve().is_relative_to(references.resolve()):
+        return None
     try:
         commit = reference.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError):

@@ -104,11 +104,3 @@ def test_data_is_asked_for_as_data(fake_hub: list[tuple[str, str | None]]) -> No
     assert "/api/datasets/owner/open/auth-check" in fake_hub[0][0]
     with pytest.raises(EnvironmentProblem, match="dataset owner/gated is gated"):
         hub.check_access("dataset", "owner/gated", None)
-
-
-def test_what_is_cached_needs_no_hub(fake_hub: list[tuple[str, str | None]], tmp_path: Path) -> None:
-    snapshot = tmp_path / "hub" / "models--owner--missing" / "snapshots" / COMMIT
-    snapshot.mkdir(parents=True)
-    (snapshot / "config.json").write_text("{}", encoding="utf-8")
-    hub.check_access("model", "owner/missing", COMMIT)
-    assert fake_hub == []

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
+import shutil
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,9 +15,11 @@ import pytest
 
 from grid import preflight as module
 from grid.devices import Devices, ResourceRequest
+from grid.hub_needs import HubNeeds, hub_needs
+from grid.patience import Patience
 from grid.plan import Plan, make_plan
-from grid.preflight import check_data, check_platform, preflight
-from jobs.errors import EnvironmentProblem, Problem, TransientProblem
+from grid.preflight import check_data, check_models, check_platform, preflight
+from jobs.errors import EnvironmentProblem, FineGridError, Problem, TransientProblem
 from jobs.spec import ComputeSpec, DataSpec
 from tests.grid.documents import cells_of
 
@@ -32,9 +37,13 @@ def report(plan: Plan, results: Path | str, **options: Any) -> module.PreflightR
         "compute": ComputeSpec(),
         "request": ResourceRequest(),
         "devices": CPUS,
-        "access": lambda kind, location, revision: None,
     }
     return preflight(plan, results=str(results), **{**defaults, **options})
+
+
+def needs_of(plan: Plan, refusals: Mapping[tuple[str, str], FineGridError] | None = None) -> HubNeeds:
+    cells = [planned.cell for pack in plan.packs for planned in pack.cells]
+    return hub_needs(cells, refusals=refusals or {}, access=refuse, patience=Patience(0))
 
 
 def paths(found: module.PreflightReport) -> list[str]:
@@ -115,7 +124,7 @@ def test_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000_000))
     found = report(plan_of(), tmp_path)
     assert paths(found) == ["--results"]
     assert "0.0 GB are free" in found.problems[0].rule
@@ -131,18 +140,20 @@ def test_a_long_run_on_a_cpu_needs_yes(tmp_path: Path) -> None:
     assert report(plan_of(GPU, **changes), tmp_path, devices=GPU).problems == ()
 
 
-def refuse(kind: str, location: str, revision: str | None) -> None:
+def refuse(kind: str, location: str, revision: str | None) -> Mapping[str, int]:
     if location == "owner/gated":
         raise EnvironmentProblem("model owner/gated is gated: accept its terms and set HF_TOKEN")
     if kind == "dataset":
         raise TransientProblem("the hub answered 503")
+    return {}
 
 
 MODELS = {"model": ["tiny-bert", "owner/gated", "owner/open-1m"]}
 
 
 def test_refused_models_and_data_are_all_named(tmp_path: Path) -> None:
-    found = report(plan_of(axes=MODELS, dataset=HUB), tmp_path, access=refuse)
+    plan = plan_of(axes=MODELS, dataset=HUB)
+    found = report(plan, tmp_path, needs=needs_of(plan))
     assert sorted(paths(found)) == ["axes.model", "dataset.id"]
     model = next(problem for problem in found.problems if problem.path == "axes.model")
     assert "HF_TOKEN" in str(model) and "--skip-unavailable" in str(model)
@@ -150,22 +161,18 @@ def test_refused_models_and_data_are_all_named(tmp_path: Path) -> None:
 
 def test_skip_unavailable_leaves_out_models_but_not_data(tmp_path: Path) -> None:
     plan = plan_of(axes=MODELS, dataset=HUB)
-    found = report(plan, tmp_path, access=refuse, skip_unavailable=True)
+    found = report(plan, tmp_path, needs=needs_of(plan), skip_unavailable=True)
     assert paths(found) == ["dataset.id"]
     assert list(found.unavailable_models) == ["owner/gated"]
     assert "HF_TOKEN" in found.unavailable_models["owner/gated"]
 
 
-def test_what_the_resolver_was_refused_is_not_asked_again(tmp_path: Path) -> None:
-    asked = []
-    found = report(
-        plan_of(axes=MODELS),
-        tmp_path,
-        access=lambda kind, location, revision: asked.append(location),
-        refusals={("model", "owner/gated"): EnvironmentProblem("no")},
-    )
-    assert paths(found) == ["axes.model"]
-    assert asked == ["owner/open-1m"]
+def test_a_process_that_may_open_few_files_is_told_before_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (64, 64))
+    (problem,) = report(plan_of(), tmp_path).problems
+    assert problem.path == "open files" and "ulimit -n" in str(problem)
 
 
 # Data
@@ -179,7 +186,7 @@ def test_data_is_checked_once_for_each_configuration() -> None:
         return [Problem("axes.num_samples", "too many", "80")]
 
     cells = cells_of(axes={"seed": [0, 1, 2]}, baselines=["tfidf"])
-    assert check_data(cells, check=check) == [Problem("axes.num_samples", "too many", "80")]
+    assert check_data(cells, check=check).faults == (Problem("axes.num_samples", "too many", "80"),)
     assert len(seen) == 2
 
 
@@ -189,15 +196,27 @@ def test_hub_data_can_be_left_out() -> None:
     def check(data: DataSpec) -> list[Problem]:
         return [Problem("dataset", data.source)]
 
-    assert check_data(cells, sources=("files", "builtin"), check=check) == []
-    assert check_data(cells, check=check) == [Problem("dataset", "hub")]
+    assert check_data(cells, sources=("files", "builtin"), check=check) == module.DataReport()
+    assert check_data(cells, check=check).faults == (Problem("dataset", "hub"),)
+    no = {("dataset", "owner/rows"): EnvironmentProblem("no")}
+    assert check_data(cells, check=check, refusals=no) == module.DataReport()
+
+
+def test_hub_data_that_is_refused_is_no_fault_of_the_config() -> None:
+    def check(data: DataSpec) -> list[Problem]:
+        raise TransientProblem("the hub answered 503")
+
+    found = check_data(cells_of(dataset=HUB, axes={"num_labels": [2, 4]}), check=check)
+    assert found.faults == () and list(found.refused) == [("dataset", "owner/rows")]
+    with pytest.raises(TransientProblem):
+        check_data(cells_of(), check=check)
 
 
 def test_more_than_the_builtin_corpus_has() -> None:
     cells = cells_of(
         reads_data=True, axes={"num_labels": [2, 29], "num_samples": [58, 100_000]}, dataset={"rows": 5000}
     )
-    found = {(problem.path, problem.value) for problem in check_data(cells)}
+    found = {(problem.path, problem.value) for problem in check_data(cells).faults}
     assert ("axes.num_labels", "29") in found
     assert ("axes.num_samples", "100000") in found
 
@@ -206,5 +225,14 @@ def test_a_malformed_row_is_named_with_file_and_line(tmp_path: Path) -> None:
     rows = tmp_path / "rows.csv"
     rows.write_text("text,label\nfine,joy\nbroken\n", encoding="utf-8")
     cells = cells_of(reads_data=True, dataset={"source": "files", "path": str(rows)})
-    problems = [str(problem) for problem in check_data(cells)]
+    problems = [str(problem) for problem in check_data(cells).faults]
     assert any("rows.csv:3" in problem for problem in problems), problems
+
+
+def test_a_folder_without_safe_weights_is_told_before_anything_starts(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    (folder / "config.json").write_text('{"model_type": "bert"}', encoding="utf-8")
+    (folder / "pytorch_model.bin").write_bytes(b"cposix\nsystem\n")
+    (problem,) = check_models(cells_of(axes={"model": [str(folder)]}))
+    assert problem.path == "axes.model" and "pytorch_model.bin may run code" in str(problem)
