@@ -210,7 +210,7 @@ class Queue:
         if event.kind is EventKind.PACK_FINISHED:
             return self._close(running)
         packed = running.open.get(event.cell_id or "")
-        if packed is not None and event.attempt in (None, packed.attempt):
+        if packed is not None and is_of_attempt(event, packed):
             self._on_cell_event(running, packed, event)
         return ()
 
@@ -337,6 +337,11 @@ class Queue:
     @staticmethod
     def _ids(batches: Iterable[Batch]) -> list[str]:
         return [cell.cell_id for batch in batches for cell in batch.cells]
+
+
+def is_of_attempt(event: Event, packed: PackedCell) -> bool:
+    """True when an event speaks of this very attempt; numbers that it leaves out are taken as meant."""
+    return event.epoch in (None, packed.epoch) and event.attempt in (None, packed.attempt)
 
 
 def _same_needs(one: Batch, other: Batch) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from grid.queue import Batch, Limits, Queue, Verdict
+from grid.queue import Batch, Limits, Queue, Verdict, is_of_attempt
 from jobs.spec import Event, EventKind, FailureKind, PackedCell, PackSpec
 from jobs.storage import AttemptName, DamagedResult, Layout, results_of
 
@@ -92,7 +92,7 @@ class Recorder:
             return None
         found = (p for p in self.queue.open_cells(event.pack_id) if p.cell.cell_id == event.cell_id)
         packed = next(found, None)
-        return packed if packed is not None and event.attempt in (None, packed.attempt) else None
+        return packed if packed is not None and is_of_attempt(event, packed) else None
 
     def _record(self, event: Event, packed: PackedCell) -> Event:
         """Write what the event says; a result that cannot be read becomes a failure to be tried again."""
