@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import socket
 import threading
-from contextlib import redirect_stdout
-from io import TextIOBase, TextIOWrapper
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
+import psutil
 import ray
 from ray._private import services
 from ray._private.utils import read_ray_address
 
+from grid.deadlines import CLUSTER_SILENCE, LEAVE_RAY
 from grid.devices import Devices, cluster_capacity, ray_devices
+from grid.processes import ProcessName
+from grid.signals import leave_now
 from grid.tune_runner.environment import ADDRESS_VARIABLE
-from grid.tune_runner.temporary import temporary_folder
+from grid.tune_runner.private_ray import PrivateRay
+from grid.tune_runner.process_record import FILE_NAME, end_recorded
+from grid.tune_runner.ray_log import RayLog
+from grid.tune_runner.watchdog import Pulse, RayLost, Watchdog
 from jobs.errors import EnvironmentProblem
 
-_OBJECT_STORE_BYTES = 80 * 2**20
-"""Nothing large travels through Ray: packs and events are short JSON."""
 _ANSWER_TIMEOUT_S = 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -31,17 +35,23 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class RayConnection:
     """The Ray that trials run on, for as long as the context lasts."""
 
-    def __init__(self, local: Devices, logs: Path) -> None:
+    def __init__(self, local: Devices, logs: Path, *, on_stuck: Callable[[str], None] = leave_now) -> None:
         """Remember what a private Ray may use.
 
         Args:
             local: devices of this machine.
-            logs: folder for `ray.log`, where Ray's own warnings go.
+            logs: folder for `ray.log`, where Ray's own warnings go, and for the names of a private Ray's processes.
+            on_stuck: ends this process; called in another thread when Ray is lost and the main thread does not come
+                out of it.
         """
         self._local = local
         self._logs = logs
-        self._temporary: Path | None = None
+        self._on_stuck = on_stuck
         self._log = RayLog(logs)
+        self._private: PrivateRay | None = None
+        self._pulse: Pulse | None = None
+        self.watchdog: Watchdog | None = None
+        """Between `__enter__` and `__exit__`: knows whether Ray is lost."""
         self.is_private = not os.environ.get(ADDRESS_VARIABLE)
 
     @property
@@ -62,10 +72,12 @@ class RayConnection:
             check_answers(os.environ[ADDRESS_VARIABLE])
 
     def __enter__(self) -> RayConnection:
-        """Start or join.
+        """Start or join; must be called in the main thread.
 
         Raises:
             EnvironmentProblem: a cluster runs here and nobody said whether to use it, or Ray does not start.
+        Side effects:
+            ends processes that a killed run of this store left on this machine.
         """
         self.check()
         self._log.open()
@@ -73,21 +85,28 @@ class RayConnection:
             with _SignalsKept():
                 self._connect()
             self._log.silence_console()
-        except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        except (ConnectionError, OSError, RuntimeError, ValueError, EnvironmentProblem) as error:
             self.__exit__(None, None, None)
             where = "a local Ray" if self.is_private else f"{ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]}"
             raise EnvironmentProblem(
                 f"Ray: cannot use {where} ({error}). See {self._logs / 'ray.log'}; --local runs without Ray."
             ) from error
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Disconnect; a private Ray ends and its files are removed."""
-        ray.shutdown()
-        if self._temporary is not None:
-            shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._pulse is not None:
+            self._pulse.stop()
+        if self.watchdog is not None:
+            self.watchdog.__exit__(kind, error, trace)
+        _disconnect()
+        if self._private is not None:
+            self._private.end()
         self._log.close()
 
     def describe(self) -> str:
@@ -99,30 +118,73 @@ class RayConnection:
         return f"Ray: the cluster at {ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]} ({shape})"
 
     def devices(self) -> Devices:
-        """What packs can be given: of a cluster that grows by itself, what it can grow to."""
+        """What packs can be given: of a cluster that grows by itself, what it can grow to.
+
+        Raises:
+            EnvironmentProblem: Ray is lost.
+        """
         if self.is_private:
             return self._local
-        present = ray_devices(ray.cluster_resources(), nodes=len(ray.nodes()))
+        with self._guarded():
+            present = ray_devices(ray.cluster_resources(), nodes=len(ray.nodes()))
         if not self.can_grow:
             return present
         possible = cluster_capacity(_read_yaml(_bootstrap()))
         return possible if (possible.gpus, possible.cpus) > (present.gpus, present.cpus) else present
 
     def _connect(self) -> None:
-        quiet = {"log_to_driver": False, "logging_level": logging.WARNING}
-        if not self.is_private:
-            ray.init(address=os.environ[ADDRESS_VARIABLE], **quiet)
-            return
-        self._temporary = temporary_folder()
-        ray.init(
-            address="local",
-            num_cpus=self._local.cpus,
-            num_gpus=self._local.gpus,
-            include_dashboard=False,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=str(self._temporary),
-            **quiet,
+        if self.is_private:
+            end_recorded(self._logs / FILE_NAME)
+            self._private = PrivateRay(self._local, self._logs / FILE_NAME)
+            address = self._private.wait()
+        else:
+            address = os.environ[ADDRESS_VARIABLE]
+        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        control = ray._private.worker.global_worker.gcs_client
+        self._pulse = Pulse(
+            lambda: control.internal_kv_exists(b"finegrid", b"finegrid", timeout=_ANSWER_TIMEOUT_S),
+            name="control service (GCS)",
+            deadline_s=CLUSTER_SILENCE.seconds,
         )
+        own_server = self._private.loss if self._private is not None else raylet_probe()
+        self.watchdog = Watchdog((own_server, self._pulse.loss), on_stuck=self._on_stuck).__enter__()
+
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        try:
+            with self.watchdog.inside_ray() if self.watchdog is not None else nullcontext():
+                yield
+        except RayLost as loss:
+            raise EnvironmentProblem(f"Ray is lost: {loss}.") from None
+
+
+def _disconnect() -> None:
+    """Leave Ray; one that is lost may keep the caller waiting, and is left behind."""
+    thread = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
+    thread.start()
+    thread.join(LEAVE_RAY.seconds)
+
+
+def raylet_probe() -> Callable[[], str | None]:
+    """A probe for the raylet of this machine, through which a driver speaks with its cluster."""
+    socket_name = ray._private.worker._global_node.raylet_socket_name
+    found = _raylet(socket_name)
+
+    def probe() -> str | None:
+        if found is None or found.is_alive():
+            return None
+        return f"the raylet of this machine (process {found.pid}) ended"
+
+    return probe
+
+
+def _raylet(socket_name: str) -> ProcessName | None:
+    """The raylet behind a socket; None when it lives where this process cannot see it."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        arguments = process.info["cmdline"] or ()
+        if process.info["name"] == "raylet" and any(socket_name in argument for argument in arguments):
+            return ProcessName.of(process.pid)
+    return None
 
 
 def refuse_beside_cluster() -> None:
@@ -180,71 +242,6 @@ class _SignalsKept:
         if self._is_main:
             for number, handler in self._kept.items():
                 signal.signal(number, handler if handler is not None else signal.SIG_DFL)
-
-
-class _LateFile(logging.FileHandler):
-    """Makes file and folder with the first line only: a run that is refused leaves nothing behind."""
-
-    def _open(self) -> TextIOWrapper:
-        Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
-        return super()._open()
-
-
-class _LogStream(TextIOBase):
-    """Writes lines to a logger."""
-
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-
-    def write(self, text: str) -> int:
-        for line in text.splitlines():
-            if line.strip():
-                self._logger.warning("%s", line.rstrip())
-        return len(text)
-
-
-class RayLog:
-    """Ray's own warnings go to a file; the console belongs to the progress view, standard output to results.
-
-    Ray prints what raylets report (a worker died) to standard output, from a thread of its own.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Remember the folder."""
-        self._folder = folder
-        self._logger = logging.getLogger("ray")
-        self._file: logging.Handler | None = None
-        self._silenced: list[logging.Handler] = []
-        self._redirected = redirect_stdout(_LogStream(self._logger))
-
-    def open(self) -> None:
-        """Begin to write; the file is made with the first line."""
-        self._logger.setLevel(logging.WARNING)
-        # It misses the result files of every trial, which we told Tune not to write.
-        logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)
-        self.silence_console()
-        self._file = _LateFile(self._folder / "ray.log", encoding="utf-8", delay=True)
-        self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
-        self._file.setLevel(logging.WARNING)
-        self._logger.addHandler(self._file)
-        self._redirected.__enter__()
-
-    def silence_console(self) -> None:
-        """Take out the handler that Ray writes to standard error with."""
-        consoles = [item for item in self._logger.handlers if isinstance(item, logging.StreamHandler)]
-        for handler in consoles:
-            if not isinstance(handler, logging.FileHandler):
-                self._logger.removeHandler(handler)
-                self._silenced.append(handler)
-
-    def close(self) -> None:
-        """Leave streams and handlers as they were."""
-        self._redirected.__exit__(None, None, None)
-        for handler in self._silenced:
-            self._logger.addHandler(handler)
-        if self._file is not None:
-            self._logger.removeHandler(self._file)
-            self._file.close()
 
 
 def _bootstrap() -> Path:

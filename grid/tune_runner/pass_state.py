@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site
 from grid.tune_runner.mailbox import Mailbox
+from grid.tune_runner.watchdog import Watchdog
 from jobs.spec import Command, CommandKind, Event
 
 _logger = logging.getLogger("ray.finegrid")
@@ -21,25 +22,29 @@ class PassState:
     the driver is kept here, trials are told to stop, and the runner raises it after the pass.
     """
 
-    def __init__(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop, site: Site, mailbox: Mailbox) -> None:
+    def __init__(
+        self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop, site: Site, mailbox: Mailbox, watchdog: Watchdog
+    ) -> None:
         """Begin with nothing told and nothing wrong."""
         self.queue = queue
         self.site = site
         self.mailbox = mailbox
         self.error: Exception | None = None
         self.warm_base: str | None = None
+        self._watchdog = watchdog
         self._on_event = on_event
         self._should_stop = should_stop
         self._stopped: set[str] = set()
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Keep the first exception instead of letting it into Tune."""
-        try:
-            yield
-        except Exception as error:
-            _logger.error("the driver failed in a Tune callback", exc_info=True)
-            self.error = self.error or error
+        """Keep the first exception instead of letting it into Tune; only the loss of Ray may end a pass here."""
+        with self._watchdog.shielded():
+            try:
+                yield
+            except Exception as error:
+                _logger.error("the driver failed in a Tune callback", exc_info=True)
+                self.error = self.error or error
 
     def is_stopping(self) -> bool:
         """True once nothing more may be handed out."""

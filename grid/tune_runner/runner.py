@@ -17,12 +17,14 @@ from ray import tune
 
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site, given_back, lost
+from grid.signals import leave_now
 from grid.tune_runner.feeder import Feeder
 from grid.tune_runner.listener import Listener
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.pass_state import PassState
 from grid.tune_runner.temporary import temporary_folder
 from grid.tune_runner.trainable import PackTrainable
+from grid.tune_runner.watchdog import RayLost, Watchdog
 from jobs.errors import EnvironmentProblem, one_line
 from jobs.spec import FailureKind, Resources
 
@@ -32,28 +34,40 @@ _logger = logging.getLogger("ray.finegrid")
 class TuneRunner:
     """A runner over the Ray this process is connected to."""
 
-    def __init__(self, site: Site, *, can_grow: bool = False, look_ahead: int = 1) -> None:
+    def __init__(
+        self, site: Site, *, watchdog: Watchdog | None = None, can_grow: bool = False, look_ahead: int = 1
+    ) -> None:
         """Remember the site.
 
         Args:
             site: where trials find code and leave files.
+            watchdog: of the Ray this process is connected to; None: nobody watches.
             can_grow: the cluster may add machines, so that a request that does not fit now may fit later.
             look_ahead: packs that may wait for resources at a time; a growing cluster starts machines for them.
         """
         self._site = site
+        self._watchdog = watchdog or Watchdog((), on_stuck=leave_now)
         self._look_ahead = look_ahead
         self._can_grow = can_grow
         self._mailbox: Mailbox | None = None
 
     def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
-        """See `grid.runner.Runner`; must be called in the main thread."""
-        if not self._can_grow:
-            check_fits(queue.waiting_requests())
-        self._mailbox = self._mailbox or Mailbox()
-        state = PassState(queue, on_event, should_stop, self._site, self._mailbox)
+        """See `grid.runner.Runner`; must be called in the main thread.
+
+        Raises:
+            EnvironmentProblem: Ray is lost, or no machine can run what the queue asks for.
+        """
+        loss: RayLost | None = None
+        try:
+            state = self._prepare(queue, on_event, should_stop)
+        except RayLost as found:
+            raise _problem(found) from None
         folder = temporary_folder()
         try:
-            self._fit(state, folder)
+            with self._watchdog.inside_ray():
+                self._fit(state, folder)
+        except RayLost as found:
+            loss = found
         except Exception as error:
             # The driver's part cannot raise here, so this is Tune itself; the next pass is a fresh one.
             _logger.error("a pass of Ray Tune ended early", exc_info=True)
@@ -65,10 +79,19 @@ class TuneRunner:
                 state.tell(event)
         if state.error is not None:
             raise state.error
+        if loss is not None:
+            raise _problem(loss)
+
+    def _prepare(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> PassState:
+        with self._watchdog.inside_ray():
+            if not self._can_grow:
+                check_fits(queue.waiting_requests())
+            self._mailbox = self._mailbox or Mailbox()
+        return PassState(queue, on_event, should_stop, self._site, self._mailbox, self._watchdog)
 
     def close(self) -> None:
         """End the mailbox."""
-        if self._mailbox is not None and ray.is_initialized():
+        if self._mailbox is not None and ray.is_initialized() and self._watchdog.loss is None:
             self._mailbox.close()
         self._mailbox = None
 
@@ -97,6 +120,10 @@ class TuneRunner:
         reason = f"worker_died: the pass ended early: {one_line(str(error), limit=300)}"
         for pack in state.queue.running_packs():
             state.tell(lost(pack.pack_id, FailureKind.TRANSIENT, reason))
+
+
+def _problem(loss: RayLost) -> EnvironmentProblem:
+    return EnvironmentProblem(f"The cluster was lost while trials were running on it: {loss}.")
 
 
 def check_fits(requests: set[Resources]) -> None:

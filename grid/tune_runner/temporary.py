@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-import psutil
+from jobs.temporary import process_start
 
 _PREFIX = "finegrid-ray-"
 _MAX_PATH = 30
@@ -22,12 +22,19 @@ def temporary_folder() -> Path:
     Side effects:
         removes folders of processes of this user that are gone.
     """
-    root = Path(tempfile.gettempdir())
-    if len(str(root)) > _MAX_PATH:
-        root = Path("/tmp")  # noqa: S108 - mkdtemp makes the private part
-    for folder in root.glob(f"{_PREFIX}*"):
+    sweep_folders()
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=_root()))
+
+
+def sweep_folders() -> None:
+    """Remove folders of this user's processes that are gone."""
+    for folder in _root().glob(f"{_PREFIX}*"):
         _remove_if_left(folder)
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=root))
+
+
+def _root() -> Path:
+    root = Path(tempfile.gettempdir())
+    return root if len(str(root)) <= _MAX_PATH else Path("/tmp")  # noqa: S108 - mkdtemp makes the private part
 
 
 def _remove_if_left(folder: Path) -> None:
@@ -36,5 +43,5 @@ def _remove_if_left(folder: Path) -> None:
         is_ours = not folder.is_symlink() and folder.stat().st_uid == os.getuid()
     except FileNotFoundError:
         return  # another run was quicker
-    if is_ours and pid.isdigit() and not psutil.pid_exists(int(pid)):
+    if is_ours and pid.isdigit() and process_start(int(pid)) is None:
         shutil.rmtree(folder, ignore_errors=True)

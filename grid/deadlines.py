@@ -1,0 +1,51 @@
+"""How long a run waits for whom; each can be changed by an environment variable.
+
+The reasons stand in docs/design.md, "Deadlines".
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+
+from jobs.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deadline:
+    """Seconds, and the variable that replaces them."""
+
+    variable: str
+    default_s: float
+
+    @property
+    def seconds(self) -> float:
+        """What holds now.
+
+        Raises:
+            UserError: the variable is not a positive number.
+        """
+        text = os.environ.get(self.variable)
+        if text is None:
+            return self.default_s
+        try:
+            seconds = float(text)
+        except ValueError:
+            seconds = math.nan
+        if not 0 < seconds < math.inf:
+            raise UserError(f"{self.variable}={text!r}: a number of seconds above 0 is expected")
+        return seconds
+
+
+GRACE = Deadline(variable="FINEGRID_GRACE_S", default_s=25.0)
+"""From a signal to the end of the process, at the latest."""
+SILENCE = Deadline(variable="FINEGRID_SILENCE_S", default_s=300.0)
+"""A pack that says nothing for so long is taken for hung."""
+CLUSTER_SILENCE = Deadline(variable="FINEGRID_CLUSTER_SILENCE_S", default_s=30.0)
+"""A Ray whose control service does not answer for so long is taken for lost."""
+RAY_START = Deadline(variable="FINEGRID_RAY_START_S", default_s=120.0)
+"""A private Ray must answer within it."""
+LEAVE_RAY = Deadline(variable="FINEGRID_LEAVE_RAY_S", default_s=10.0)
+"""A lost Ray may hold up the way out for so long; then the process ends without it."""
+ALL = (GRACE, SILENCE, CLUSTER_SILENCE, RAY_START, LEAVE_RAY)
