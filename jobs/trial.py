@@ -90,6 +90,7 @@ class Desk:
     waiting: deque[PackedCell] = field(default_factory=deque)
     is_stopped: bool = False
     given_up: set[str] = field(default_factory=set)
+    num_finished: int = 0
 
     def event(self, kind: EventKind, packed: PackedCell | None = None, /, **data: Any) -> Event:
         """An event of this pack, with the cell's identity and numbers when it concerns one."""
@@ -113,11 +114,13 @@ class Desk:
             self.is_stopped = True
         elif command.kind is CommandKind.TAKE_CELLS:
             self.waiting.extend(command.cells)
+            self.given_up.difference_update(packed.cell.cell_id for packed in command.cells)
         else:
             self.given_up.update(command.cell_ids)
 
     def finished(self, packed: PackedCell, folder: Path, accuracy: float | None) -> Event:
         """A cell's result stands on the disk."""
+        self.num_finished += 1
         self.log.write("cell_finished", packed.cell.title, cell_id=packed.cell.cell_id, accuracy=accuracy)
         return self.event(EventKind.CELL_FINISHED, packed, folder=str(folder), accuracy=accuracy)
 

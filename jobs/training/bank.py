@@ -125,14 +125,20 @@ class SlotBank:
         for name, tensor in tensors.items():
             _own_region(row_P, self.layout.slices[name], tuple(tensor.shape)).copy_(tensor)
 
-    def read(self, row_P: Tensor, shapes: Shapes) -> dict[str, Tensor]:
-        """Copy a cell's own tensors out of a row, without the padding."""
-        return {name: _own_region(row_P, self.layout.slices[name], shape).clone() for name, shape in shapes.items()}
+    def read(self, row_P: Tensor, shapes: Shapes, device: torch.device | None = None) -> dict[str, Tensor]:
+        """Copy a cell's own tensors out of a row, without the padding, to a device (None: the bank's)."""
+        slices = self.layout.slices
+        return {name: copied(_own_region(row_P, slices[name], shape), device) for name, shape in shapes.items()}
 
     def move(self, source: int, target: int) -> None:
         """Copy a row over another one."""
         self.theta[target].copy_(self.theta[source])
         self.grad[target].copy_(self.grad[source])
+
+
+def copied(tensor: Tensor, device: torch.device | None = None) -> Tensor:
+    """A copy that shares no memory, on a device (None: where the tensor is)."""
+    return tensor.clone() if device is None else tensor.to(device, copy=True)
 
 
 def decays(name: str) -> bool:

@@ -109,6 +109,8 @@ class CellRun:
     """Activations of the base are computed again in the backward pass instead of being kept."""
     marks: list[str] = field(default_factory=list)
     """What was done differently from the declaration while the cell trained."""
+    resumed_from_steps: list[int] = field(default_factory=list)
+    """Steps of the checkpoints that the cell went on from, in their order; not a departure, so no mark."""
     _batches: Iterator[list[np.ndarray]] | None = None
     _micro: list[np.ndarray] = field(default_factory=list)
     _micro_done: int = 0

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from jobs.training.bank import SlotBank, decays
+from jobs.training.bank import SlotBank, copied, decays
 from jobs.training.optimizer import BETA_1, BETA_2, EPSILON, RowStep, clip_factor
 
 
@@ -24,13 +24,13 @@ class EightBitAdamW:
         self.bank = bank
         self._cells: dict[str, tuple[dict[str, nn.Parameter], Any]] = {}
 
-    def state_of(self, cell_id: str) -> dict[str, Tensor]:
-        """What has to be kept to go on elsewhere, by tensor name and state name; empty for other cells."""
+    def state_of(self, cell_id: str, device: torch.device | None = None) -> dict[str, Tensor]:
+        """What has to be kept to go on elsewhere, copied, by tensor name and state name; empty for other cells."""
         if cell_id not in self._cells:
             return {}
         parameters, optimizer = self._cells[cell_id]
         return {
-            f"{name}/{key}": torch.as_tensor(value).clone()
+            f"{name}/{key}": copied(torch.as_tensor(value), device)
             for name, parameter in parameters.items()
             for key, value in optimizer.state[parameter].items()
         }

@@ -90,9 +90,9 @@ class PackEngine:
         group.admit(run, state)
         self._apart.append(group)
 
-    def state_of(self, run: CellRun) -> RowState:
-        """Everything that has to be kept for the cell to go on in another engine."""
-        return self._group_of(run).state_of(run)
+    def state_of(self, run: CellRun, device: torch.device | None = None) -> RowState:
+        """Everything that has to be kept for the cell to go on elsewhere, copied to a device (None: the engine's)."""
+        return self._group_of(run).state_of(run, device)
 
     def release(self, run: CellRun) -> None:
         """Take a cell out."""

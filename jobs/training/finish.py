@@ -95,7 +95,13 @@ def cell_result(
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
         costs={**_costs(run, base), **reloaded.costs, **solo.costs},
-        provenance={**_provenance(base), **slots.provenance, **reloaded.provenance, **solo.provenance},
+        provenance={
+            **_provenance(base),
+            **_resumption(run),
+            **slots.provenance,
+            **reloaded.provenance,
+            **solo.provenance,
+        },
         epochs=run.epoch,
         marks=(*_marks(run), *reloaded.marks, *solo.marks),
         label_names=run.data.label_names,
@@ -154,6 +160,10 @@ def _provenance(base: Base) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "costs": "attributed: this cell's share of its pack; memory is the whole pack's",
     }
+
+
+def _resumption(run: CellRun) -> dict[str, Any]:
+    return {"resumed_from_steps": list(run.resumed_from_steps)} if run.resumed_from_steps else {}
 
 
 def _marks(run: CellRun) -> tuple[str, ...]:

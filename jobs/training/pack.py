@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +18,7 @@ from jobs.errors import Diverged, UserError
 from jobs.models.loading import Base
 from jobs.spec import Command, Event, EventKind, PackedCell
 from jobs.training.cell_run import CellData, CellRun, start_cell
+from jobs.training.checkpointing import Checkpoints
 from jobs.training.finish import publish_cell
 from jobs.training.ladder import Rung, climb, hold_back
 from jobs.training.progress import Progress, Tested
@@ -46,23 +49,24 @@ def run_cells(desk: Desk) -> Events:
         solo = yield from _beside(desk, lambda: _solo_costs(desk, base))
         slots = yield from _beside(desk, lambda: _slots(desk, room))
         room.slots = slots.number
-        publisher = Publisher(desk, base, solo, slots)
-        try:
-            yield from _train(desk, room, publisher)
-            yield from publisher.finish_all(room)
-        finally:
-            publisher.close()
+        with closing(Checkpoints(desk, base)) as checkpoints:
+            publisher = Publisher(desk, base, checkpoints, solo, slots)
+            try:
+                yield from _train(desk, room, publisher, checkpoints)
+                yield from publisher.finish_all(room)
+                yield from _finish_checkpoints(desk, room, checkpoints)
+            finally:
+                publisher.close()
     finally:
         room.close()
 
 
-def _beside(desk: Desk, job: Callable[[], T]) -> Generator[Event, Command | None, T]:
+def _beside(desk: Desk, job: Callable[[], T], room: Room | None = None) -> Generator[Event, Command | None, T]:
     """Do something long beside the conversation with the driver, which hears of the pack all the while."""
     with ThreadPoolExecutor(1, thread_name_prefix="beside") as pool:
         running = pool.submit(job)
         while wait([running], timeout=HEARTBEAT_S).not_done:
-            beat = desk.event(EventKind.HEARTBEAT, live=0, waiting=len(desk.waiting), step=0, total_steps=0)
-            desk.heed((yield beat))
+            desk.heed((yield _heartbeat(desk, room)))
     return running.result()
 
 
@@ -89,48 +93,73 @@ def _slots(desk: Desk, room: Room) -> Slots:
     )
 
 
-def _train(desk: Desk, room: Room, publisher: Publisher) -> Events:
-    """Admit, advance, report, until no cell is left or the driver says stop."""
+def _train(desk: Desk, room: Room, publisher: Publisher, checkpoints: Checkpoints) -> Events:
+    """Admit, advance, save, report, until no cell is left or the driver says stop; then save what is left."""
     while True:
-        yield from _admit(desk, room)
-        yield from _give_up(desk, room)
+        yield from _admit(desk, room, checkpoints)
+        yield from _give_up(desk, room, checkpoints)
         if not room.live or desk.is_stopped:
             break
         for progress in room.advance(wait_s=HEARTBEAT_S):
             yield from _report(desk, room, progress, publisher)
+        checkpoints.take_due(room.idle)
         yield from publisher.report()
+        yield from _told(desk, checkpoints.report())
         desk.heed((yield _heartbeat(desk, room)))
     for progress in room.settle():
         yield from _report(desk, room, progress, publisher)
+    checkpoints.take_all(room.engines, [(aside.run, aside.state) for aside in room.aside])
+    yield from _finish_checkpoints(desk, room, checkpoints)
     unfinished = [*room.live, *(aside.run for aside in room.aside)]
     desk.waiting.extendleft(run.packed for run in reversed(unfinished))
 
 
-def _heartbeat(desk: Desk, room: Room) -> Event:
+def _finish_checkpoints(desk: Desk, room: Room, checkpoints: Checkpoints) -> Events:
+    """Wait until everything that was saved stands on the disk: only then may a cell be given back."""
+    yield from _told(desk, checkpoints.report())
+    while checkpoints.wait(HEARTBEAT_S):
+        yield from _told(desk, checkpoints.report())
+        desk.heed((yield _heartbeat(desk, room)))
+
+
+def _told(desk: Desk, events: Iterable[Event]) -> Events:
+    for event in events:
+        desk.heed((yield event))
+
+
+def _heartbeat(desk: Desk, room: Room | None) -> Event:
     """How far the pack is."""
-    live = room.live
+    live = room.live if room else []
     return desk.event(
         EventKind.HEARTBEAT,
         live=len(live),
-        waiting=len(desk.waiting) + len(room.aside),
+        waiting=len(desk.waiting) + (len(room.aside) if room else 0),
+        finished=desk.num_finished,
         step=sum(run.step for run in live),
         total_steps=sum(run.total_steps for run in live),
     )
 
 
-def _admit(desk: Desk, room: Room) -> Events:
+def _admit(desk: Desk, room: Room, checkpoints: Checkpoints) -> Events:
     """Fill free slots: with cells that had to make room before, then with new ones."""
     while room.aside and room.has_room() and not desk.is_stopped:
         yield from _enter(desk, room, room.aside.popleft())
     while desk.waiting and not room.aside and room.has_room() and not desk.is_stopped:
         packed = desk.waiting.popleft()
-        desk.heed((yield desk.event(EventKind.CELL_STARTED, packed)))
+        from_step = checkpoints.newest_step(packed)
+        desk.heed((yield desk.event(EventKind.CELL_STARTED, packed, from_step=from_step)))
         try:
-            run = start_cell(packed, load_data(packed, room.base, desk), room.base)
+            cell = yield from _beside(desk, partial(_begin, desk, room.base, packed, checkpoints), room)
         except Exception as error:
             desk.heed((yield desk.failed(packed, error)))
         else:
-            yield from _enter(desk, room, SetAside(run=run, state=None))
+            yield from _enter(desk, room, cell)
+
+
+def _begin(desk: Desk, base: Base, packed: PackedCell, checkpoints: Checkpoints) -> SetAside:
+    """Set a cell up, where an earlier attempt left off if it left something to go on from."""
+    run = start_cell(packed, load_data(packed, base, desk), base)
+    return SetAside(run=run, state=checkpoints.restore(run))
 
 
 def _enter(desk: Desk, room: Room, cell: SetAside) -> Events:
@@ -145,15 +174,16 @@ def _enter(desk: Desk, room: Room, cell: SetAside) -> Events:
             _note(desk, rung)
 
 
-def _give_up(desk: Desk, room: Room) -> Events:
+def _give_up(desk: Desk, room: Room, checkpoints: Checkpoints) -> Events:
     """Cells that the driver wants back: those in an engine at work follow when it stands still."""
     for engine in room.idle:
         for run in [run for run in engine.live if run.cell_id in desk.given_up]:
+            checkpoints.give_back(engine, run)
             room.leave(engine, run)
-            desk.heed((yield desk.interrupted(run.packed)))
     for aside in [aside for aside in room.aside if aside.run.cell_id in desk.given_up]:
         room.aside.remove(aside)
-        desk.heed((yield desk.interrupted(aside.run.packed)))
+        checkpoints.give_back_aside(aside.run, aside.state)
+    yield from _told(desk, checkpoints.report())
     for packed in [packed for packed in desk.waiting if packed.cell.cell_id in desk.given_up]:
         desk.waiting.remove(packed)
         desk.heed((yield desk.interrupted(packed)))
@@ -163,6 +193,7 @@ def _report(desk: Desk, room: Room, progress: Progress, publisher: Publisher) ->
     """Diverged cells leave, finished ones are handed to the publisher, and the engine goes on meanwhile."""
     for divergence in progress.divergences:
         room.leave(progress.engine, divergence.run)
+        publisher.checkpoints.forget(divergence.run.cell_id)  # from there it would only diverge again
         desk.heed((yield desk.failed(divergence.run.packed, Diverged(divergence.reason))))
     for tested in progress.tested:
         room.leave(progress.engine, tested.run)
@@ -188,6 +219,7 @@ class Publisher:
 
     desk: Desk
     base: Base
+    checkpoints: Checkpoints
     solo: SoloBook
     slots: Slots
     _open: dict[Future[tuple[Path, float | None]], CellRun] = field(default_factory=dict)
@@ -213,6 +245,7 @@ class Publisher:
             packed = self._open.pop(future).packed
             error = future.exception()
             if error is None:
+                self.checkpoints.forget(packed.cell.cell_id)
                 self.desk.heed((yield self.desk.finished(packed, *future.result())))
             elif isinstance(error, Exception):
                 self.desk.heed((yield self.desk.failed(packed, error)))

@@ -25,6 +25,7 @@ from jobs.training.progress import Progress, advance
 from jobs.training.slot_choice import AUTOMATIC_SLOTS
 from jobs.training.slots import RowState
 
+HOST = torch.device("cpu")
 ROUND_S = 2.0
 """How long engines work before the driver hears of them."""
 
@@ -119,7 +120,7 @@ class Room:
     def set_aside(self, engine: PackEngine, runs: Sequence[CellRun]) -> None:
         """Take some cells out of an idle engine; it will not hold more than those that stay."""
         for run in runs:
-            self.aside.append(SetAside(run=run, state=engine.state_of(run).on_host()))
+            self.aside.append(SetAside(run=run, state=engine.state_of(run, HOST)))
             engine.release(run)
         engine.slots = len(engine.live)
         self._engine_slots = min(engine.slots, self._engine_slots or engine.slots)

@@ -9,7 +9,7 @@ Shapes: n cells of the group, P numbers of a row.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -38,10 +38,6 @@ class RowState:
     tensors: Mapping[str, Tensor]
     """`theta/<name>`, `first/<name>`, `second/<name>`, `grad/<name>`, `eight_bit/<name>/<what>`."""
     loss_scale: tuple[float, int] | None = None
-
-    def on_host(self) -> RowState:
-        """The same in the host's memory."""
-        return replace(self, tensors={name: tensor.cpu() for name, tensor in self.tensors.items()})
 
 
 @dataclass
@@ -87,8 +83,8 @@ class SlotGroup:
         if self.scales is not None and state.loss_scale is not None:
             self.scales.restore(row, state.loss_scale)
 
-    def state_of(self, run: CellRun) -> RowState:
-        """Copy what is known about a live cell."""
+    def state_of(self, run: CellRun, device: torch.device | None = None) -> RowState:
+        """Copy what is known about a live cell, tensor by tensor, to a device (None: where it is)."""
         row = self.live.index(run)
         parts = {
             "theta": self.bank.theta[row],
@@ -99,9 +95,10 @@ class SlotGroup:
         tensors = {
             f"{part}/{name}": tensor
             for part, row_P in parts.items()
-            for name, tensor in self.bank.read(row_P, run.shapes).items()
+            for name, tensor in self.bank.read(row_P, run.shapes, device).items()
         }
-        tensors |= {f"eight_bit/{name}": tensor for name, tensor in self.eight_bit.state_of(run.cell_id).items()}
+        eight_bit = self.eight_bit.state_of(run.cell_id, device)
+        tensors |= {f"eight_bit/{name}": tensor for name, tensor in eight_bit.items()}
         return RowState(tensors=tensors, loss_scale=None if self.scales is None else self.scales.state_of(row))
 
     def release(self, run: CellRun) -> None:
