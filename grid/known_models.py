@@ -24,7 +24,7 @@ class KnownModel:
     location: str
     """Hub id, or the tiny member's family key."""
     family: str
-    """bert | distilbert | roberta | qwen2 | llama | gpt2 | gemma3."""
+    """bert | distilbert | roberta | qwen2 | qwen3 | llama | gpt2 | gemma3."""
     parameters: int
     """All weights, for memory and disk estimates."""
     compute_parameters: int
@@ -55,9 +55,13 @@ KNOWN_MODELS: Mapping[str, KnownModel] = {
     "roberta-base": _hub("FacebookAI/roberta-base", "roberta", 125, 86),
     "qwen2.5-0.5b": _hub("Qwen/Qwen2.5-0.5B", "qwen2", 494, 358),
     "qwen2.5-1.5b": _hub("Qwen/Qwen2.5-1.5B", "qwen2", 1544, 1310),
+    "qwen3-0.6b": _hub("Qwen/Qwen3-0.6B-Base", "qwen3", 596, 440),
+    "qwen3-1.7b": _hub("Qwen/Qwen3-1.7B-Base", "qwen3", 1721, 1410),
     "llama-3.2-1b": _hub("meta-llama/Llama-3.2-1B", "llama", 1236, 973, gated=True),
     "llama-3.2-3b": _hub("meta-llama/Llama-3.2-3B", "llama", 3213, 2819, gated=True),
     "gpt2": _hub("openai-community/gpt2", "gpt2", 124, 85),
+    "gpt2-medium": _hub("openai-community/gpt2-medium", "gpt2", 355, 302),
+    "gpt2-large": _hub("openai-community/gpt2-large", "gpt2", 774, 708),
     "gpt2-xl": _hub("openai-community/gpt2-xl", "gpt2", 1558, 1475),
     "gemma-3-270m": _hub("google/gemma-3-270m", "gemma3", 268, 100, gated=True),
     "gemma-3-1b": _hub("google/gemma-3-1b-pt", "gemma3", 1000, 698, gated=True),
@@ -65,6 +69,7 @@ KNOWN_MODELS: Mapping[str, KnownModel] = {
     "tiny-distilbert": _tiny("distilbert"),
     "tiny-roberta": _tiny("roberta"),
     "tiny-qwen2.5": _tiny("qwen2"),
+    "tiny-qwen3": _tiny("qwen3"),
     "tiny-llama-3.2": _tiny("llama"),
     "tiny-gpt2": _tiny("gpt2"),
     "tiny-gemma-3": _tiny("gemma3"),

@@ -94,6 +94,7 @@ FAMILIES: tuple[Family, ...] = (
         dropout_attributes=("classifier_dropout", "hidden_dropout_prob"),
     ),
     _decoder("qwen2", ("qwen2",), ("q_proj", "k_proj", "v_proj")),
+    _decoder("qwen3", ("qwen3",), ("q_proj", "k_proj", "v_proj")),
     _decoder("llama", ("llama",), ("q_proj", "v_proj")),
     _decoder("gpt2", ("gpt2",), ("c_attn",), layers="h", row_wise=("attn.c_proj", "mlp")),
     _decoder("gemma3", ("gemma3_text", "gemma3"), ("q_proj", "k_proj", "v_proj")),

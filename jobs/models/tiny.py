@@ -57,6 +57,7 @@ _CONFIGS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "roberta": ("roberta", {**_COMMON, "max_position_embeddings": POSITIONS + 2, "type_vocab_size": 1}),
     "qwen2": ("qwen2", _GROUPED),
+    "qwen3": ("qwen3", _GROUPED),
     "llama": ("llama", _GROUPED),
     "gpt2": ("gpt2", {"n_embd": HIDDEN, "n_layer": 2, "n_head": 4, "n_positions": POSITIONS, "n_inner": 2 * HIDDEN}),
     "gemma3": (

@@ -59,8 +59,8 @@ def test_folder_without_config_is_refused(tmp_path: Path, cache: Path) -> None:
 
 
 def test_unknown_architecture_is_refused_with_the_nearest(tmp_path: Path, cache: Path) -> None:
-    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3", "hidden_size": 8}))
-    with pytest.raises(UserError, match="did you mean qwen2"):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "qwen3_moe", "hidden_size": 8}))
+    with pytest.raises(UserError, match="did you mean qwen3"):
         load_folder(tmp_path, cache)
 
 

@@ -27,7 +27,7 @@ from jobs.training.cell_run import CellData, CellRun, start_cell
 from jobs.training.engine import PackEngine
 from jobs.training.engines import engine_class
 
-DECODERS = ("qwen2", "llama", "gpt2", "gemma3")
+DECODERS = ("qwen2", "qwen3", "llama", "gpt2", "gemma3")
 ALL_FAMILIES = ("bert", *DECODERS, "distilbert", "roberta")
 
 

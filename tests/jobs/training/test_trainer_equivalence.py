@@ -77,7 +77,7 @@ class Case:
 
 
 FIVE = ("bert", "qwen2", "llama", "gpt2", "gemma3")
-ALL = (*FIVE, "distilbert", "roberta")
+ALL = (*FIVE, "qwen3", "distilbert", "roberta")
 CASES = (
     *(Case(family=family, strategy=Strategy.LORA) for family in ALL),
     *(Case(family=family, strategy=Strategy.QLORA, mode=m) for family in FIVE for m in ("quantized", "resident")),
