@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects.sqlite import Insert, insert
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
@@ -21,6 +21,33 @@ from jobs.spec import CellResult, CellState
 from jobs.storage import DamagedResult, Layout, read_result, verify
 
 logger = logging.getLogger(__name__)
+
+
+_DONE: Final = {"state": str(CellState.DONE), "kind": None, "reason": None}
+
+
+def _finish_cell() -> sa.Update:
+    table = schema.cells
+    numbers: dict[str, Any] = {"epoch": sa.bindparam("new_epoch"), "attempt": sa.bindparam("new_attempt")}
+    return sa.update(table).where(table.c.cell_id == sa.bindparam("id")).values(**_DONE, **numbers)
+
+
+def _finish_attempt() -> Insert:
+    table = schema.attempts
+    upsert = insert(table)
+    changed: dict[str, Any] = {name: upsert.excluded[name] for name in (*_DONE, "ended_at")}
+    changed |= {name: sa.func.coalesce(upsert.excluded[name], table.c[name]) for name in ("host", "pid")}
+    return upsert.on_conflict_do_update(index_elements=["cell_id", "epoch", "attempt"], set_=changed)
+
+
+# Made once: putting a statement together takes longer than running it.
+_INSERT_RESULT: Final = insert(schema.results).on_conflict_do_nothing()
+_INSERT_METRICS: Final = insert(schema.metrics).on_conflict_do_nothing()
+_FINISH_CELL: Final = _finish_cell()
+_FINISH_ATTEMPT: Final = _finish_attempt()
+_STANDING: Final = sa.select(schema.cells.c.state, schema.cells.c.epoch, schema.cells.c.attempt).where(
+    schema.cells.c.cell_id == sa.bindparam("id")
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +100,10 @@ def insert_result(
 
 def _present(connection: Connection, published: Published, undeclared_is_retired: bool) -> Any:
     cell_id = published.result.cell.cell_id
-    table = schema.cells
-    query = sa.select(table.c.state, table.c.epoch, table.c.attempt).where(table.c.cell_id == cell_id)
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(_STANDING, {"id": cell_id}).one_or_none()
     if row is None:
         _insert_undeclared(connection, published, undeclared_is_retired)
-        row = connection.execute(query).one()
+        row = connection.execute(_STANDING, {"id": cell_id}).one()
     return row
 
 
@@ -104,25 +129,16 @@ def _may_enter(present: Any, published: Published) -> bool:
 
 def _insert_rows(connection: Connection, published: Published) -> None:
     result, now = published.result, utc_now()
-    cell_id = result.cell.cell_id
-    connection.execute(insert(schema.results).on_conflict_do_nothing(), result_row(result, published.folder, now))
+    connection.execute(_INSERT_RESULT, result_row(result, published.folder, now))
     failpoint("db.inserted")
     rows = metric_rows(result)
     if rows:
-        connection.execute(insert(schema.metrics).on_conflict_do_nothing(), rows)
-    done = {"state": str(CellState.DONE), "kind": None, "reason": None}
-    cells, attempts = schema.cells, schema.attempts
+        connection.execute(_INSERT_METRICS, rows)
     numbers = {"epoch": result.epoch, "attempt": result.attempt}
-    connection.execute(sa.update(cells).where(cells.c.cell_id == cell_id).values(**done, **numbers))
-    where = _only(result.provenance, "host", "pid")
-    key = {"cell_id": cell_id, **numbers}
-    upsert = insert(attempts).values(**key, **done, **where, ended_at=now)
-    changed = {name: upsert.excluded[name] for name in (*done, *where, "ended_at")}
-    connection.execute(upsert.on_conflict_do_update(index_elements=list(key), set_=changed))
-
-
-def _only(values: Any, *names: str) -> dict[str, Any]:
-    return {name: values[name] for name in names if values.get(name) is not None}
+    connection.execute(_FINISH_CELL, {"id": result.cell.cell_id} | {f"new_{name}": numbers[name] for name in numbers})
+    where = {name: result.provenance.get(name) for name in ("host", "pid")}
+    key = {"cell_id": result.cell.cell_id, **numbers}
+    connection.execute(_FINISH_ATTEMPT, {**key, **_DONE, **where, "ended_at": now})
 
 
 def readable(layout: Layout, folders: Sequence[Path]) -> list[Published]:
