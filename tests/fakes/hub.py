@@ -55,6 +55,8 @@ class FakeHub:
         self.requests: list[Request] = []
         self.broken_status: int | None = None
         """When set, every request is answered with this status, such as 503 or 429."""
+        self.busy_answers = 0
+        """So many requests are answered with 503 before the hub works."""
         self._repos: dict[tuple[str, str], FakeRepo] = {}
         hub = self
 
@@ -157,6 +159,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.fake.requests.append(Request(self.command, path, bool(bearer)))
         if self.fake.broken_status is not None:
             return self._error(self.fake.broken_status, None, "the fake hub is broken")
+        if self.fake.busy_answers > 0:
+            self.fake.busy_answers -= 1
+            return self._error(503, None, "the fake hub is busy")
         parts = [part for part in path.split("/") if part]
         if parts[:1] == ["api"] and len(parts) >= 4 and parts[1] in ("models", "datasets"):
             return self._api(parts[1][:-1], "/".join(parts[2:4]), parts[4:], body, parse_qs(url.query))
@@ -177,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
             return self._error(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         files = repo.commits[commit]
         if not rest or rest[0] == "revision":
-            return self._json(self._description(repo, commit))
+            return self._json(self._description(repo, commit, has_sizes="blobs" in query))
         if self._is_shut(repo):
             return self._refused(repo)
         if rest[0] == "tree":
@@ -231,8 +236,8 @@ class _Handler(BaseHTTPRequestHandler):
         status = 404 if self.headers.get("Authorization") else 401
         self._error(status, "RepoNotFound", "Invalid username or password.")
 
-    def _description(self, repo: FakeRepo, commit: str) -> dict[str, Any]:
-        files = repo.commits[commit]
+    def _description(self, repo: FakeRepo, commit: str, *, has_sizes: bool) -> dict[str, Any]:
+        files = sorted(repo.commits[commit].items())
         return {
             "_id": "0" * 24,
             "id": repo.repo_id,
@@ -247,7 +252,7 @@ class _Handler(BaseHTTPRequestHandler):
             "downloads": 0,
             "likes": 0,
             "tags": [],
-            "siblings": [{"rfilename": name} for name in sorted(files)],
+            "siblings": [{"rfilename": name} | ({"size": len(body)} if has_sizes else {}) for name, body in files],
         }
 
     def _json(self, value: Any) -> None:

@@ -47,7 +47,7 @@ def test_the_budget_is_shared_and_slow_answers_cost_as_well() -> None:
     with pytest.raises(TransientProblem, match=r"503 \(tried 3 times\)"):
         shared.call(busy)
     assert clock.waits == [1.0, 2.0] and told[0] == "503; next try in 1 s"
-    with pytest.raises(TransientProblem, match="^503$"):
+    with pytest.raises(TransientProblem, match=r"^503$"):
         shared.call(busy)
 
 
