@@ -1,4 +1,4 @@
-"""What kind of file system a folder lies on: SQLite's WAL needs shared memory, which only local ones have."""
+"""What kind of file system a folder lies on: SQLite's WAL and the kernel's locks need a local one."""
 
 from __future__ import annotations
 
@@ -13,18 +13,21 @@ _REMOTE_TYPES = frozenset(
         "pvfs2", "smb2", "smb3", "smbfs", "vboxsf", "virtiofs", "vmhgfs", "wekafs",
     }
 )  # fmt: skip
-_MOUNT_TABLE = Path("/proc/self/mountinfo")
+MOUNT_TABLE_VARIABLE = "FINEGRID_MOUNTINFO"
+"""Names another mount table: for tests, and for containers that hide what a folder really is."""
+_MOUNT_TABLE = "/proc/self/mountinfo"
 
 
-def filesystem_type(path: Path, *, mount_table: Path = _MOUNT_TABLE) -> str:
+def filesystem_type(path: Path, *, mount_table: Path | None = None) -> str:
     """Type of the file system that holds a path, such as `ext4` or `nfs4`.
 
     Args:
         path: a file or folder; may not exist yet.
-        mount_table: a file in the format of /proc/self/mountinfo.
+        mount_table: a file in the format of /proc/self/mountinfo; None: $FINEGRID_MOUNTINFO, else that one.
     Returns:
         the type, empty when the system does not tell.
     """
+    mount_table = mount_table or Path(os.environ.get(MOUNT_TABLE_VARIABLE) or _MOUNT_TABLE)
     try:
         lines = mount_table.read_text("utf-8", errors="surrogateescape").split("\n")
     except OSError:
@@ -39,7 +42,7 @@ def filesystem_type(path: Path, *, mount_table: Path = _MOUNT_TABLE) -> str:
     return best_type
 
 
-def is_remote(path: Path, *, mount_table: Path = _MOUNT_TABLE) -> bool:
+def is_remote(path: Path, *, mount_table: Path | None = None) -> bool:
     """True when the path lies on a network, FUSE or shared-folder file system."""
     kind = filesystem_type(path, mount_table=mount_table)
     return kind in _REMOTE_TYPES or kind.startswith("fuse.")

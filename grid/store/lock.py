@@ -1,4 +1,4 @@
-"""The right to write a store: one process at a time, freed by the kernel however that process ends."""
+"""The right to write a store on this machine: one process, freed by the kernel however that process ends."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ class Holder:
     """Start of the process in ticks since boot: tells a reused pid from the holder."""
     started_at: str
     """UTC, ISO 8601."""
+    pid_namespace: int = 0
+    """Tells containers apart that share a host name: a pid means nothing outside its namespace."""
 
     @classmethod
     def this_process(cls) -> Holder:
@@ -38,21 +40,34 @@ class Holder:
         pid = os.getpid()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(
-            host=socket.gethostname(), pid=pid, boot_id=boot_id(), start_tick=process_start(pid) or 0, started_at=now
+            host=socket.gethostname(),
+            pid=pid,
+            boot_id=boot_id(),
+            start_tick=process_start(pid) or 0,
+            started_at=now,
+            pid_namespace=_pid_namespace(),
         )
+
+    def is_here(self) -> bool:
+        """True when its process can be looked up: same machine, same boot, same container."""
+        machine = (socket.gethostname(), boot_id(), _pid_namespace())
+        return (self.host, self.boot_id, self.pid_namespace) == machine
 
     def seems_alive(self) -> bool:
         """True when the holder runs on this machine; other machines cannot be seen from here."""
-        here = self.host == socket.gethostname() and self.boot_id == boot_id()
-        return here and process_start(self.pid) == self.start_tick
+        return self.is_here() and process_start(self.pid) == self.start_tick
 
     def __str__(self) -> str:
         """For messages."""
         return f"process {self.pid} on {self.host}, running since {self.started_at}"
 
 
+class NoFileLocks(EnvironmentProblem):
+    """The file system knows no locks: a lease takes their place."""
+
+
 class StoreLock:
-    """An exclusive flock on a file of the results folder.
+    """An exclusive flock on a file.
 
     The descriptor is close-on-exec: programs that the holder starts do not keep the lock. Forked
     children would, hence workers are spawned.
@@ -76,7 +91,8 @@ class StoreLock:
 
         Raises:
             StoreBusy: another process holds it.
-            EnvironmentProblem: the file cannot be made or locked.
+            NoFileLocks: the file system has none.
+            EnvironmentProblem: the file cannot be made or written.
 
         Side effects:
             Creates the lock file, which stays; it means nothing without the kernel's lock.
@@ -116,14 +132,17 @@ class StoreLock:
         while not _is_current(holder := read_holder(self._path)) and time.monotonic() < deadline:
             time.sleep(0.02)
         who = str(holder) if holder else "a process that left no details"
-        return StoreBusy(
-            f"{self._path.parent} is in use by {who}; wait for it, or stop it: its work is kept and can be resumed"
-        )
+        return busy(self._path.parent, who)
 
 
 def _is_current(holder: Holder | None) -> bool:
     # Details of an earlier holder stay in the file until the new one has written its own.
     return holder is not None and (holder.host != socket.gethostname() or holder.seems_alive())
+
+
+def busy(folder: Path, who: str) -> StoreBusy:
+    """Say who has a store, and what can be done."""
+    return StoreBusy(f"{folder} is in use by {who}; wait for it, or stop it: its work is kept and can be resumed")
 
 
 def read_holder(path: Path) -> Holder | None:
@@ -141,8 +160,15 @@ def read_holder(path: Path) -> Holder | None:
 
 def _unusable(path: Path, error: OSError) -> EnvironmentProblem:
     if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
-        return EnvironmentProblem(
+        return NoFileLocks(
             f"{path}: this file system has no file locks ({error.strerror}); "
             "give a folder on a local disk with --results"
         )
     return disk_problem(path, error)
+
+
+def _pid_namespace() -> int:
+    try:
+        return Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        return 0

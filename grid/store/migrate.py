@@ -14,34 +14,33 @@ from grid.store.connection import open_writer, raw_cursor, reading
 from grid.store.problems import explained, wrong_schema
 from jobs.durable import disk_problem, sync_folder
 from jobs.failpoints import failpoint
-from jobs.storage import Layout
 from jobs.temporary import new_temporary
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 
-def create_index(layout: Layout, *, grid: str) -> None:
+def create_index(index: Path, *, grid: str) -> None:
     """Make a new, empty index that appears whole or not at all.
 
     Args:
-        layout: the results folder; must exist.
+        index: the file to make; its folder must exist.
         grid: the name this store belongs to.
 
     Raises:
         EnvironmentProblem: the disk refused.
     """
     try:
-        folder = new_temporary(layout.temporary)
+        folder = new_temporary(index.parent / "tmp")
     except OSError as error:
-        raise disk_problem(layout.index, error) from error
+        raise disk_problem(index, error) from error
     try:
-        path = folder / layout.index.name
+        path = folder / index.name
         write_new_index(path, grid=grid)
         failpoint("index.before_rename")
-        path.replace(layout.index)
-        sync_folder(layout.root)
+        path.replace(index)
+        sync_folder(index.parent)
     except OSError as error:
-        raise disk_problem(layout.index, error) from error
+        raise disk_problem(index, error) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import resource
+import shutil
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from jobs.errors import EnvironmentProblem, FineGridError, UserError
+from grid.store.users import users_of
+from jobs.errors import DiskFull, EnvironmentProblem, FineGridError, UserError, is_disk_full
+
+_NEARLY_FULL_BYTES = 1 << 20
+_UNWRITTEN = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE})
+"""SQLite's words for a file that could not grow for another reason than ENOSPC: a quota, a limit of file size."""
+
+
+class DiskBroken(EnvironmentProblem):
+    """The disk reported an I/O error: what it holds since is not certain."""
 
 
 def not_a_store(root: Path) -> UserError:
@@ -58,17 +70,73 @@ def explained(path: Path) -> Iterator[None]:
         if problem is None:
             raise
         raise problem from error
+    except sqlite3.DatabaseError as error:
+        raise explain_sqlite(path, str(error), _code(error)) or _cannot_write(path, str(error)) from error
 
 
 def _explain(path: Path, error: sa.exc.DatabaseError) -> FineGridError | None:
-    detail = str(error.orig)
+    return explain_sqlite(path, str(error.orig), _code(error.orig)) or (
+        _cannot_write(path, str(error.orig)) if isinstance(error, sa.exc.OperationalError) else None
+    )
+
+
+def explain_sqlite(path: Path, detail: str, code: int = 0) -> FineGridError | None:
+    """What an error of SQLite means for the person who owns the disk.
+
+    Args:
+        path: the index.
+        detail: SQLite's words.
+        code: its extended result code; 0 when unknown.
+
+    Returns:
+        the error to raise; None when the words say nothing known.
+    """
     lower = detail.lower()
     if "malformed" in lower or "not a database" in lower or "no such table" in lower or "no such column" in lower:
         return damaged_index(path, detail)
     if "locked" in lower:
-        return EnvironmentProblem(f"{path} was locked by another program for 30 s; close it and run the same command")
-    if isinstance(error, sa.exc.OperationalError):
+        who = users_of(path)
+        by = f" ({', '.join(who)})" if who else ""
         return EnvironmentProblem(
-            f"cannot write {path}: {detail}; free space or repair the disk, then run the same command again"
+            f"{path} was locked by another program{by} for too long; close it and run the same command again"
+        )
+    if is_disk_full(detail) or (code in _UNWRITTEN and _cannot_grow(path)):
+        return DiskFull(f"cannot write {path}: {detail}; free space, then run the same command again")
+    if code & 0xFF == sqlite3.SQLITE_IOERR:
+        return DiskBroken(
+            f"cannot write {path}: {detail}; the disk or its connection is broken: mend it, look at the store with "
+            f"`finegrid doctor`, then run the same command again"
         )
     return None
+
+
+def check_log_file(index: Path) -> None:
+    """Refuse an index whose write-ahead log was taken away: committed rows would be missing without a word.
+
+    SQLite makes log and shared memory together and removes the log first, the other in the same breath. Shared
+    memory alone is what a killed process leaves when somebody removes the log.
+
+    Raises:
+        EnvironmentProblem: the log is gone.
+    """
+    log, memory = (index.with_name(index.name + suffix) for suffix in ("-wal", "-shm"))
+    if index.is_file() and memory.is_file() and memory.stat().st_size and not log.exists():
+        raise damaged_index(index, f"its log {log.name} is gone, and with it rows that were committed")
+
+
+def _code(error: BaseException | None) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0))
+
+
+def _cannot_write(path: Path, detail: str) -> EnvironmentProblem:
+    return EnvironmentProblem(
+        f"cannot write {path}: {detail}; free space or repair the disk, then run the same command again"
+    )
+
+
+def _cannot_grow(path: Path) -> bool:
+    limit_bytes = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    try:
+        return limit_bytes != resource.RLIM_INFINITY or shutil.disk_usage(path.parent).free < _NEARLY_FULL_BYTES
+    except OSError:
+        return False

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
+from grid.store.places import index_to_read
 from grid.store.problems import explained
 from grid.store.rows import CellRow
 from jobs.spec import CellState, FailureKind
@@ -62,7 +63,7 @@ def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
         UserError: the store has another schema version.
         EnvironmentProblem: it is damaged.
     """
-    path = Layout(root).index
+    path = index_to_read(Layout(root.absolute()))
     if not path.exists():
         return {}, {}
     engine = schema.open_read_only(root)

@@ -13,11 +13,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from grid.store import schema
+from grid.store import journal, opening, schema
 from grid.store.connection import leave_single_file, open_writer
+from grid.store.copies import Copies
 from grid.store.ingest import Published, insert_result, read_published, utc_now
-from grid.store.lock import StoreLock
 from grid.store.migrate import write_new_index
+from grid.store.places import Places, index_to_read
 from grid.store.problems import explained, not_a_store
 from grid.store.rows import Row
 from jobs.durable import disk_problem, sync_folder
@@ -87,25 +88,26 @@ def rebuild(root: Path) -> RebuildReport:
     layout = Layout(root.absolute())
     if not layout.root.is_dir() or not (layout.index.exists() or layout.cells.is_dir()):
         raise not_a_store(root)
-    lock = StoreLock(layout.lock)
-    lock.acquire()
+    places, ownership = opening.own(layout)
     try:
-        old = _salvage(layout.index)
+        old = _salvage(index_to_read(layout))
         folders = _read_folders(layout)
         grid = _grid_name(layout, old, folders)
-        return _replace_index(layout, grid, old, folders)
+        report = _replace_index(layout, places, grid, old, folders)
+        _save_copy(layout, places)
+        return report
     except OSError as error:
-        raise disk_problem(layout.index, error) from error
+        raise disk_problem(places.index, error) from error
     finally:
-        lock.release()
+        ownership.release()
 
 
-def _replace_index(layout: Layout, grid: str, old: _Old, folders: _Folders) -> RebuildReport:
-    folder = new_temporary(layout.temporary)
+def _replace_index(layout: Layout, places: Places, grid: str, old: _Old, folders: _Folders) -> RebuildReport:
+    folder = new_temporary(places.index.parent / "tmp")
     try:
-        new_index = folder / layout.index.name
-        num_results = _write_index(new_index, grid, old, folders)
-        backup = _swap(layout, new_index)
+        new_index = folder / places.index.name
+        num_results = _write_index(new_index, layout, grid, old, folders)
+        backup = _swap(places.index, new_index)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     quarantined = [_set_aside(layout, path, why) for path, why in folders.damaged]
@@ -117,6 +119,14 @@ def _replace_index(layout: Layout, grid: str, old: _Old, folders: _Folders) -> R
         backup=backup.name if backup else None,
         lost=tuple(old.lost),
     )
+
+
+def _save_copy(layout: Layout, places: Places) -> None:
+    engine = open_writer(places.index)
+    try:
+        Copies(layout, places).save(engine)
+    finally:
+        engine.dispose()
 
 
 def _salvage(index: Path) -> _Old:
@@ -168,12 +178,13 @@ def _grid_name(layout: Layout, old: _Old, folders: _Folders) -> str:
     return names[0]
 
 
-def _write_index(path: Path, grid: str, old: _Old, folders: _Folders) -> int:
+def _write_index(path: Path, layout: Layout, grid: str, old: _Old, folders: _Folders) -> int:
     write_new_index(path, grid=grid)
     engine = open_writer(path)
     try:
         with explained(path), engine.begin() as connection:
             _carry_over(connection, old, grid)
+            journal.replay(connection, layout.journal)
             is_declared = not old.rows.get("cells")
             num_results = sum(
                 insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
@@ -220,20 +231,20 @@ def _insert(connection: Connection, table: sa.Table, rows: list[dict[str, Any]])
         connection.execute(sa.insert(table), rows)
 
 
-def _swap(layout: Layout, new_index: Path) -> Path | None:
+def _swap(index: Path, new_index: Path) -> Path | None:
     backup = None
-    if layout.index.exists():
-        backup = layout.index.with_name(f"{layout.index.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}.backup")
+    if index.exists():
+        backup = index.with_name(f"{index.name}.{datetime.now(UTC):%Y%m%dT%H%M%S%f}.backup")
         for suffix in ("", *_SIDE_SUFFIXES):
-            file = layout.index.with_name(layout.index.name + suffix)
+            file = index.with_name(index.name + suffix)
             if file.is_file():
                 shutil.copy2(file, backup.with_name(backup.name + suffix))
     # Side files go before the new index comes: SQLite would replay them into it.
     for suffix in _SIDE_SUFFIXES:
-        layout.index.with_name(layout.index.name + suffix).unlink(missing_ok=True)
+        index.with_name(index.name + suffix).unlink(missing_ok=True)
     failpoint("rebuild.before_rename")
-    new_index.replace(layout.index)
-    sync_folder(layout.root)
+    new_index.replace(index)
+    sync_folder(index.parent)
     return backup
 
 

@@ -17,7 +17,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool, StaticPool
 
-from grid.store.problems import damaged_index, not_a_store, wrong_schema
+from grid.store.places import index_to_read
+from grid.store.problems import check_log_file, damaged_index, not_a_store, wrong_schema
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
 
@@ -169,6 +170,8 @@ pins = sa.Table(
 def open_read_only(root: Path) -> Engine:
     """Open the index of a results folder for reading; works beside a running driver and on read-only media.
 
+    Of a folder on a network it is the index of this machine, or the copy in the folder when that knows more.
+
     Args:
         root: a results folder.
     Returns:
@@ -177,9 +180,11 @@ def open_read_only(root: Path) -> Engine:
         UserError: no store there, or one of another schema version.
         EnvironmentProblem: the index is damaged.
     """
-    path = Layout(root).index
+    layout = Layout(root.absolute())
+    path = index_to_read(layout)
     if not path.is_file():
         raise not_a_store(root)
+    check_log_file(path)
     try:
         engine = open_unchecked(path)
         revision = read_revision(engine)

@@ -3,58 +3,57 @@
 from __future__ import annotations
 
 import logging
-import os
-import sqlite3
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.engine import Connection
 
-from grid.store import attempts, schema
-from grid.store.connection import leave_single_file, open_writer, quick_check, reading, use_wal_where_safe
+from grid.store import attempts, opening, schema
+from grid.store.ballast import Ballast
+from grid.store.books import Books
+from grid.store.copies import Copies
 from grid.store.declare import declare
-from grid.store.ingest import insert_result, read_published, readable, utc_now
-from grid.store.lock import Holder, StoreLock
-from grid.store.migrate import bring_up_to_date, create_index
-from grid.store.problems import damaged_index, explained, other_grid, wrong_schema
+from grid.store.ingest import Published, insert_result, read_published, readable, utc_now
+from grid.store.leftovers import sweep_leftovers
+from grid.store.lock import Holder
+from grid.store.places import Places
 from grid.store.reading import read_pins, read_states
 from grid.store.rows import CellRow
-from jobs.durable import disk_problem
-from jobs.errors import BugError, UserError, one_line
+from jobs.errors import BugError, one_line
 from jobs.failpoints import failpoint
 from jobs.spec import CellSpec, CellState, FailureKind, PackedCell
-from jobs.storage import AttemptName, DamagedResult, Layout, complete_results, read_result, results_of, sweep_temporary
+from jobs.storage import AttemptName, DamagedResult, Layout, complete_results, results_of
 
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
 _BATCH_SIZE = 200
 """Results ingested in one transaction."""
 
 
 class Store:
-    """Reads at any time; writes only between `claim` and `close`, and only in the process that claimed.
+    """Belongs to one process from `open` to `close`; writes only after `claim`.
 
     Every method is one transaction that is on the disk when it returns. Methods may be called from
-    several threads; they wait for each other.
+    several threads; they wait for each other. Where the results folder lies on a network the index lies
+    locally, and a copy of it is kept in the folder (`grid.store.places`, `grid.store.copies`).
     """
 
-    def __init__(self, layout: Layout, grid: str, engine: Engine, lock: StoreLock) -> None:
+    def __init__(self, layout: Layout, grid: str, places: Places, books: Books, copies: Copies) -> None:
         """Use `Store.open`."""
         self.layout = layout
         self.grid = grid
-        self._engine = engine
-        self._reader = reading(engine)
-        self._lock = lock
-        self._guard = threading.RLock()
-        self._pid = os.getpid()
+        self._places = places
+        self._books = books
+        self._copies = copies
+        self._ballast = Ballast(places.ballast)
         self._epoch: int | None = None
 
     @classmethod
     def open(cls, root: Path, *, grid: str) -> Store:
-        """Open the store of a results folder; make it when there is none.
+        """Open the store of a results folder and take it; make it when there is none.
 
         Args:
             root: results folder; made when missing.
@@ -65,32 +64,19 @@ class Store:
 
         Raises:
             UserError: it belongs to another grid, or a newer FineGrid wrote it.
-            StoreBusy: it must be made or migrated and another process is at it.
+            StoreBusy: another process has it; it is named.
             EnvironmentProblem: it is damaged, or the disk refused.
         """
         layout = Layout(root.absolute())
-        lock = StoreLock(layout.lock)
-        _make_root(layout)
+        opening.make_root(layout)
+        places, ownership = opening.own(layout)
         try:
-            if not layout.index.exists():
-                lock.acquire()
-                _create_unless_made(layout, grid)
-            return cls._open_existing(layout, grid, lock)
+            copies = Copies(layout, places)
+            engine = opening.open_engine(layout, places, copies, grid=grid)
         except BaseException:
-            lock.release()
+            ownership.release()
             raise
-
-    @classmethod
-    def _open_existing(cls, layout: Layout, grid: str, lock: StoreLock) -> Store:
-        engine = open_writer(layout.index)
-        try:
-            with explained(layout.index):
-                _check_owner(engine, layout, grid)
-                _migrate_if_old(engine, layout, lock)
-        except BaseException:
-            engine.dispose()
-            raise
-        return cls(layout, grid, engine, lock)
+        return cls(layout, grid, places, Books(places.index, engine, ownership, Ballast(places.ballast)), copies)
 
     @property
     def epoch(self) -> int:
@@ -103,6 +89,16 @@ class Store:
             raise BugError("the store was not claimed: writing needs a claim")
         return self._epoch
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where the disk has to have space for this store."""
+        return tuple(dict.fromkeys((self.layout.root, self._places.index.parent)))
+
+    @property
+    def disk_full(self) -> str | None:
+        """Why the disk took no more when last asked, even if the space kept back helped once; None otherwise."""
+        return self._books.disk_full
+
     def claim(self, config_json: str) -> int:
         """Become the only writer and begin the next epoch.
 
@@ -113,30 +109,34 @@ class Store:
             the epoch, larger than any that a cell of this store was handed out in.
 
         Raises:
-            StoreBusy: another process has the store; it is named.
-            EnvironmentProblem: the index is damaged.
+            StoreBusy: another host has taken the store over.
+            EnvironmentProblem: the index is damaged, or the disk refused.
 
         Side effects:
-            Cells that an earlier run left running become interrupted; leftovers of dead processes in
-            the temporary folder are removed.
+            Cells that an earlier run left running become interrupted; leftovers of dead processes and of
+            earlier epochs are removed; some space is kept back for a full disk.
         """
         if self._epoch is not None:
             raise BugError("a store is claimed once")
-        if not self._lock.is_held:
-            self._lock.acquire()
         failpoint("claim.locked")
-        self._check_structure()
-        self._use_wal_where_safe()
-        sweep_temporary(self.layout)
+        self._books.exclusively(lambda engine: opening.prepare(engine, self._places.index))
         newest_folder = self._newest_folder_epoch()
-        with self._transaction(self._engine) as connection:
-            epoch = max(_last_epoch(connection), newest_folder) + 1
-            connection.execute(sa.insert(schema.runs), _run_row(epoch, config_json))
-            num_interrupted = attempts.interrupt_leftovers(connection, before_epoch=epoch)
-            failpoint("claim.inserted")
+        epoch = self._books.write(lambda connection: self._begin(connection, newest_folder, config_json))
+        failpoint("claim.committed")
+        sweep_leftovers(self.layout, before_epoch=epoch, skip=self._done(), local=self._places.index.parent)
+        self._ballast.load()
+        self._books.exclusively(self._copies.save)
+        self._epoch = epoch
+        return epoch
+
+    def _begin(self, connection: Connection, newest_folder: int, config_json: str) -> int:
+        self._copies.replay(connection)
+        epoch = max(opening.last_epoch(connection), newest_folder) + 1
+        connection.execute(sa.insert(schema.runs), _run_row(epoch, config_json))
+        num_interrupted = attempts.interrupt_leftovers(connection, before_epoch=epoch)
         if num_interrupted:
             logger.info("%d cells were running when an earlier run ended", num_interrupted)
-        self._epoch = epoch
+        failpoint("claim.inserted")
         return epoch
 
     def declare(self, cells: Sequence[CellSpec]) -> None:
@@ -145,13 +145,12 @@ class Store:
         Args:
             cells: all cells of the config, in its order.
         """
-        with self._writing() as connection:
-            declare(connection, cells, grid=self.grid)
+        self._write(lambda connection: declare(connection, cells, grid=self.grid))
+        self._books.exclusively(self._copies.save)
 
     def states(self) -> dict[str, CellRow]:
         """Where every cell stands, retired ones included, in declared order."""
-        with self._reading() as connection:
-            return read_states(connection)
+        return self._books.read(read_states)
 
     def start(self, packed: Sequence[PackedCell], pack_id: str, log: str) -> None:
         """Hand cells out to a pack: they are running, with one more attempt each.
@@ -164,14 +163,18 @@ class Store:
         Raises:
             BugError: a wrong epoch or attempt, an unknown cell, or one that is done.
         """
-        with self._writing() as connection:
-            attempts.hand_out(connection, packed, epoch=self.epoch, pack_id=pack_id, log_path=self._relative(log))
+        log_path = self._relative(log)
+
+        def hand_out(connection: Connection) -> None:
+            attempts.hand_out(connection, packed, epoch=self.epoch, pack_id=pack_id, log_path=log_path)
             failpoint("start.inserted")
+
+        self._write(hand_out)
+        failpoint("start.committed")
 
     def next_attempt(self, cell_id: str) -> int:
         """Number of the next try at a cell within this epoch: 1, 2, ..."""
-        with self._reading() as connection:
-            return attempts.last_attempt(connection, cell_id, self.epoch) + 1
+        return self._books.read(lambda connection: attempts.last_attempt(connection, cell_id, self.epoch)) + 1
 
     def ingest(self, folder: Path) -> bool:
         """Take a published result into the index.
@@ -188,11 +191,7 @@ class Store:
         """
         # Only the names are taken from the path: a trial may see the same folder under another mount point.
         published = read_published(self.layout, self.layout.cell(folder.parent.name) / folder.name)
-        with self._writing() as connection:
-            failpoint("db.begun")
-            is_new = insert_result(connection, published, grid=self.grid)
-        failpoint("db.committed")
-        return is_new
+        return self._take_in([published]) == 1
 
     def ingest_all(self) -> int:
         """Take in every complete folder of cells that are not done.
@@ -201,17 +200,22 @@ class Store:
             number of new results. Damaged folders are logged and left where they are.
         """
         _ = self.epoch  # writing needs a claim
-        done = {cell_id for cell_id, row in self.states().items() if row.state is CellState.DONE}
-        folders = list(complete_results(self.layout, skip=done))
+        folders = list(complete_results(self.layout, skip=self._done()))
         # Newest attempt first: of two results of one cell the later one was handed out last.
         folders.sort(key=lambda folder: (folder.parent.name, AttemptName.parse(folder.name)), reverse=True)
         num_new = 0
         for start in range(0, len(folders), _BATCH_SIZE):
-            found = readable(self.layout, folders[start : start + _BATCH_SIZE])
-            with self._writing() as connection:
-                failpoint("db.begun")
-                num_new += sum(insert_result(connection, published, grid=self.grid) for published in found)
-            failpoint("db.committed")
+            num_new += self._take_in(readable(self.layout, folders[start : start + _BATCH_SIZE]))
+        return num_new
+
+    def _take_in(self, found: Sequence[Published]) -> int:
+        def insert(connection: Connection) -> int:
+            failpoint("db.begun")
+            return sum(insert_result(connection, published, grid=self.grid) for published in found)
+
+        num_new = self._write(insert)
+        failpoint("db.committed")
+        self._books.exclusively(self._copies.save_if_due)
         return num_new
 
     def fail(
@@ -232,38 +236,33 @@ class Store:
         """
         if self._ingest_published(cell_id, epoch, attempt):
             return
-        with self._writing() as connection:
-            attempts.take_back(
-                connection,
-                cell_id,
-                epoch,
-                attempt,
-                state=CellState.FAILED,
-                kind=str(kind),
-                reason=one_line(reason),
-                log_path=self._relative(log) if log else None,
-            )
+        reason, log_path = one_line(reason), self._relative(log) if log else None
+
+        def take_back(connection: Connection) -> None:
+            state, words = CellState.FAILED, {"kind": str(kind), "reason": reason, "log_path": log_path}
+            attempts.take_back(connection, cell_id, epoch, attempt, state=state, **words)
             failpoint("fail.inserted")
+
+        self._write(take_back)
+        failpoint("fail.committed")
+        self._copies.note_failure(cell_id, epoch, attempt, kind, reason, log_path)
+        self._books.exclusively(self._copies.save_if_due)
 
     def interrupt(self, cell_id: str, epoch: int, attempt: int) -> None:
         """Record that an attempt was given back unfinished; same rules as `fail`."""
         if self._ingest_published(cell_id, epoch, attempt):
             return
-        with self._writing() as connection:
-            attempts.take_back(
-                connection,
-                cell_id,
-                epoch,
-                attempt,
-                state=CellState.INTERRUPTED,
-                reason="stopped before it was finished",
-            )
+
+        def take_back(connection: Connection) -> None:
+            state, reason = CellState.INTERRUPTED, "stopped before it was finished"
+            attempts.take_back(connection, cell_id, epoch, attempt, state=state, reason=reason)
             failpoint("interrupt.inserted")
+
+        self._write(take_back)
 
     def pins(self) -> dict[str, str]:
         """Pinned revisions: `model:owner/name` or `dataset:owner/name` -> commit."""
-        with self._reading() as connection:
-            return read_pins(connection)
+        return self._books.read(read_pins)
 
     def pin(self, name: str, revision: str) -> None:
         """Pin a revision for the life of the store.
@@ -271,28 +270,34 @@ class Store:
         Raises:
             BugError: it is pinned to another one.
         """
-        with self._writing() as connection:
+
+        def insert(connection: Connection) -> None:
             known = read_pins(connection).get(name)
             if known is None:
                 connection.execute(sa.insert(schema.pins), {"name": name, "revision": revision, "pinned_at": utc_now()})
             elif known != revision:
                 raise BugError(f"{name} is pinned to {known} in this store; it cannot become {revision}")
+            failpoint("pin.inserted")
+
+        self._write(insert)
+        self._copies.note_pin(name, revision)
 
     def finish_run(self, exit_code: int) -> None:
         """Record how the run ended."""
         runs = schema.runs
-        with self._writing() as connection:
-            ended = {"ended_at": utc_now(), "exit_code": exit_code}
-            connection.execute(sa.update(runs).where(runs.c.epoch == self.epoch).values(**ended))
+        ended = {"ended_at": utc_now(), "exit_code": exit_code}
+        self._write(
+            lambda connection: (
+                connection.execute(sa.update(runs).where(runs.c.epoch == self.epoch).values(**ended)).rowcount
+            )
+        )
+        failpoint("finish.committed")
+        self._books.exclusively(self._copies.save)
 
     def close(self) -> None:
         """Give the store back; a claimed one is left as a single file. Does nothing the second time."""
-        with self._guard:
-            if self._lock.is_held:
-                leave_single_file(self._engine, self.layout.index)
-            self._engine.dispose()
-            self._lock.release()
-            self._epoch = None
+        self._books.close()
+        self._epoch = None
 
     def __enter__(self) -> Store:
         """For `with`."""
@@ -304,41 +309,16 @@ class Store:
         """Close."""
         self.close()
 
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with self._transaction(self._reader) as connection:
-            yield connection
-
-    @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def _write(self, action: Callable[[Connection], T]) -> T:
         _ = self.epoch  # writing needs a claim
-        with self._transaction(self._engine) as connection:
-            yield connection
+        return self._books.write(action)
 
-    @contextmanager
-    def _transaction(self, engine: Engine) -> Iterator[Connection]:
-        if os.getpid() != self._pid:
-            raise BugError("a store is used only in the process that opened it")
-        with self._guard, explained(self.layout.index), engine.begin() as connection:
-            yield connection
-
-    def _use_wal_where_safe(self) -> None:
-        with self._guard:
-            try:
-                use_wal_where_safe(self._engine, self.layout.index)
-            except sqlite3.DatabaseError as error:
-                raise damaged_index(self.layout.index, str(error)) from error
-
-    def _check_structure(self) -> None:
-        with self._guard, explained(self.layout.index):
-            found = quick_check(self._engine)
-        if found != "ok":
-            raise damaged_index(self.layout.index, found)
+    def _done(self) -> set[str]:
+        return {cell_id for cell_id, row in self.states().items() if row.state is CellState.DONE}
 
     def _newest_folder_epoch(self) -> int:
         """Largest epoch among folders of cells that are not done: an index put back from a copy may lag behind."""
-        done = {cell_id for cell_id, row in self.states().items() if row.state is CellState.DONE}
-        names = (AttemptName.parse(folder.name) for folder in complete_results(self.layout, skip=done))
+        names = (AttemptName.parse(folder.name) for folder in complete_results(self.layout, skip=self._done()))
         return max((name.epoch for name in names if name), default=0)
 
     def _ingest_published(self, cell_id: str, epoch: int, attempt: int) -> bool:
@@ -358,58 +338,6 @@ class Store:
     def _relative(self, path: str) -> str:
         absolute = self.layout.root / path
         return self.layout.relative(absolute) if absolute.is_relative_to(self.layout.root) else path
-
-
-def _make_root(layout: Layout) -> None:
-    try:
-        layout.root.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UserError(f"{layout.root} is a file; a results folder is expected") from error
-    except OSError as error:
-        raise disk_problem(layout.root, error) from error
-
-
-def _create_unless_made(layout: Layout, grid: str) -> None:
-    if layout.index.exists():
-        return  # made by another process between our look and our lock
-    for folder in complete_results(layout):
-        try:
-            found = read_result(folder).cell.grid
-        except DamagedResult:
-            continue
-        if found != grid:
-            raise other_grid(layout.root, found, grid)
-        logger.warning("%s has results but no index: making a new one from them", layout.root)
-        break
-    create_index(layout, grid=grid)
-
-
-def _check_owner(engine: Engine, layout: Layout, grid: str) -> None:
-    revision = schema.read_revision(reading(engine))
-    if revision not in schema.REVISIONS:
-        raise wrong_schema(layout.index, revision, schema.REVISIONS)
-    meta = schema.meta
-    with reading(engine).begin() as connection:
-        found = connection.execute(sa.select(meta.c.value).where(meta.c.key == "grid")).scalar()
-    if found is None:
-        raise damaged_index(layout.index, "it does not say which grid it belongs to")
-    if found != grid:
-        raise other_grid(layout.root, found, grid)
-
-
-def _migrate_if_old(engine: Engine, layout: Layout, lock: StoreLock) -> None:
-    if schema.read_revision(reading(engine)) == schema.REVISIONS[-1]:
-        return
-    if not lock.is_held:
-        lock.acquire()
-    backup = bring_up_to_date(engine, layout.index)
-    logger.info("%s was brought up to schema %s; the old one is kept as %s", layout.index, schema.REVISIONS[-1], backup)
-
-
-def _last_epoch(connection: Connection) -> int:
-    tables = (schema.runs, schema.attempts, schema.cells)
-    found = [connection.execute(sa.select(sa.func.max(table.c.epoch))).scalar() or 0 for table in tables]
-    return int(max(found))
 
 
 def _run_row(epoch: int, config_json: str) -> dict[str, object]:

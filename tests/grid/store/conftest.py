@@ -58,3 +58,21 @@ def bench(tmp_path):
     bench.begin()
     yield bench
     bench.store.close()
+
+
+@pytest.fixture
+def network(tmp_path, monkeypatch):
+    """A folder that the mount table calls NFS, and a cache folder that it does not: (results, cache)."""
+    return as_network(tmp_path, monkeypatch.setenv)
+
+
+def as_network(folder, setenv, *, stale_after_s=0.45):
+    """Let `folder/net` be a network mount for whoever sees these variables."""
+    table = folder / "mountinfo"
+    mount = str(folder / "net").replace(" ", r"\040")
+    table.write_text(f"22 1 254:0 / / rw - ext4 /dev/vda rw\n31 22 0:31 / {mount} rw - nfs4 server:/export rw\n")
+    (folder / "net").mkdir(exist_ok=True)
+    setenv("FINEGRID_MOUNTINFO", str(table))
+    setenv("FINEGRID_CACHE", str(folder / "cache"))
+    setenv("FINEGRID_LEASE_S", str(stale_after_s))
+    return folder / "net" / "results", folder / "cache"

@@ -2,7 +2,9 @@
 
 import ast
 import os
+import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,44 +16,74 @@ from jobs.spec import FailureKind
 from tests.grid.store.conftest import Bench
 
 
-def work(root, *, with_failures):
+def work(root):
     """What the driver of a small run does, with trials in its own process."""
     bench = Bench(root)
     store = bench.begin()
+    store.pin("model:owner/name", "0" * 40)
     store.ingest_all()
     for spec in bench.cells:
         if bench.state(spec) == "done":
             continue
         bench.start(spec)
-        if with_failures:
-            store.fail(spec.cell_id, store.epoch, 1, FailureKind.TRANSIENT, "worker died")
-            bench.start(spec)
-            store.interrupt(spec.cell_id, store.epoch, 2)
-            bench.start(spec)
+        store.fail(spec.cell_id, store.epoch, 1, FailureKind.TRANSIENT, "worker died")
+        bench.start(spec)
+        store.interrupt(spec.cell_id, store.epoch, 2)
+        bench.start(spec)
         store.ingest(bench.publish(spec, store.epoch, store.states()[spec.cell_id].attempt))
     store.finish_run(0)
     store.close()
 
 
 STORE_POINTS = [
+    "owner.locked",
     "index.before_rename",
     "claim.locked",
     "claim.inserted",
+    "claim.committed",
+    "claim.swept",
+    "pin.inserted",
     "start.inserted",
+    "start.committed",
     "fail.inserted",
+    "fail.committed",
     "interrupt.inserted",
     "db.begun",
     "db.inserted",
     "db.committed",
+    "finish.committed",
     "result.begun",
     "result.before_replace",
     "result.after_replace",
 ]
+SHARED_POINTS = [
+    "lease.created",
+    "lease.renewed",
+    "lease.released",
+    "journal.appended",
+    "copy.before_replace",
+    "copy.after_replace",
+]
+"""Only where the results lie on a network."""
 ELSEWHERE = {"index.before_migration", "rebuild.before_rename"}
 """Killed in the tests of migration and rebuild."""
 
 
-def drive(root, point=None):
+def fail_for_good(root):
+    """A run whose every cell fails; a cell that has failed is not tried again."""
+    bench = Bench(root)
+    store = bench.begin()
+    store.pin("model:owner/name", "0" * 40)
+    for spec in bench.cells:
+        if bench.state(spec) != "failed":
+            bench.start(spec)
+            time.sleep(0.1)  # a few beats of a lease
+            store.fail(spec.cell_id, store.epoch, 1, FailureKind.DIVERGED, "loss is nan")
+    store.finish_run(1)
+    store.close()
+
+
+def drive(root, point=None, *, work=work):
     """Exit status of a forked child that works on the store, dead at the failpoint when one is given."""
     pid = os.fork()
     if pid == 0:
@@ -60,7 +92,7 @@ def drive(root, point=None):
         try:
             if point:
                 os.environ |= {"FINEGRID_FAILPOINTS": "1", "GRID_FAILPOINT": point}
-            work(root, with_failures=point in ("fail.inserted", "interrupt.inserted"))
+            work(root)
             status = 0
         finally:
             os._exit(status)
@@ -72,6 +104,33 @@ def undisturbed(tmp_path_factory):
     root = tmp_path_factory.mktemp("undisturbed")
     assert drive(root) == 0
     return canonical_dump(root)
+
+
+@pytest.fixture(scope="module")
+def undisturbed_failure(tmp_path_factory):
+    root = tmp_path_factory.mktemp("failed")
+    assert drive(root, work=fail_for_good) == 0
+    return canonical_dump(root)
+
+
+@pytest.mark.parametrize("disk", ["kept", "lost"])
+@pytest.mark.parametrize("point", [*SHARED_POINTS, "claim.committed", "fail.committed", "db.committed"])
+def test_killed_on_a_network_folder_nothing_is_lost_even_with_the_local_disk(
+    network, undisturbed, undisturbed_failure, point, disk
+):
+    root, cache = network
+    for job, expected in ((work, undisturbed), (fail_for_good, undisturbed_failure)):
+        folder = root.with_name(job.__name__)
+        is_reached = job is work or point != "db.committed"
+        assert drive(folder, point, work=job) == (-signal.SIGKILL if is_reached else 0)
+        if disk == "lost":
+            shutil.rmtree(cache)
+        assert drive(folder, work=job) == 0
+        assert canonical_dump(folder) == expected
+        if disk == "lost":
+            shutil.rmtree(cache)
+        assert canonical_dump(folder) == expected
+        assert not (folder / "journal.jsonl").exists()
 
 
 @pytest.mark.parametrize("point", STORE_POINTS)
@@ -95,7 +154,7 @@ def test_every_failpoint_of_store_and_storage_is_killed_in_a_test():
     found = {name for path in files for name in failpoints(path)}
     from tests.jobs.test_storage import FAILPOINTS
 
-    assert found == set(STORE_POINTS) | set(FAILPOINTS) | ELSEWHERE
+    assert found == set(STORE_POINTS) | set(SHARED_POINTS) | set(FAILPOINTS) | ELSEWHERE
 
 
 def failpoints(path):

@@ -122,7 +122,7 @@ def test_an_older_store_is_copied_then_migrated(bench, next_version):
     with pytest.raises(UserError, match=r"schema 0001, this FineGrid uses 0002.*finegrid run"):
         schema.open_read_only(bench.root)
     bench.begin()
-    assert count(bench.store._engine, "extra") == 0
+    assert count(bench.store._books.engine, "extra") == 0
     assert len(bench.store.states()) == 3
     [backup] = bench.root.glob("grid.db.0001.*.backup")
     assert stored_revision(backup) == "0001"
@@ -154,7 +154,7 @@ def test_killed_before_a_migration_the_next_run_migrates(bench, next_version):
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
     assert stored_revision(bench.layout.index) == "0001"
     bench.begin()
-    assert count(bench.store._engine, "extra") == 0
+    assert count(bench.store._books.engine, "extra") == 0
 
 
 def test_an_older_store_in_use_is_not_migrated(bench, next_version):

@@ -42,6 +42,7 @@ def test_a_new_store_is_one_file_after_closing(tmp_path):
 
 
 def test_another_grid_is_refused_and_both_are_named(bench):
+    bench.store.close()
     with pytest.raises(UserError, match=r"'sample'.*'other'"):
         Store.open(bench.root, grid="other")
 
@@ -73,11 +74,9 @@ def test_a_file_that_is_no_index_is_refused_and_kept(tmp_path, content):
     assert (tmp_path / "grid.db").read_bytes() == content
 
 
-def test_a_second_claim_names_the_holder(bench):
-    second = Store.open(bench.root, grid=GRID)
+def test_a_second_driver_is_refused_and_the_holder_named(bench):
     with pytest.raises(StoreBusy, match=rf"process {os.getpid()} on .* since 20\d\d-"):
-        second.claim("{}")
-    second.close()
+        Store.open(bench.root, grid=GRID)
     assert bench.state(bench.cells[0]) == "pending"
 
 
@@ -118,10 +117,15 @@ def test_closing_twice_is_fine(bench):
 
 
 def test_a_forked_child_may_not_use_the_store(bench):
-    bench.store._pid = os.getpid() + 1
-    with pytest.raises(BugError, match="process"):
-        bench.store.states()
-    bench.store._pid = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            bench.store.states()
+        except BugError as error:
+            os._exit(3 if "process" in str(error) else 4)
+        finally:
+            os._exit(5)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 3
 
 
 def test_peek_reads_without_making_anything(tmp_path, bench):
@@ -495,7 +499,7 @@ def test_methods_may_be_called_from_several_threads(bench):
 
 
 def test_commits_are_synced_and_readers_do_not_wait(bench):
-    with bench.store._engine.connect() as connection:
+    with bench.store._books.engine.connect() as connection:
         pragmas = {
             name: connection.execute(sa.text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -507,7 +511,7 @@ def test_no_wal_on_a_network_file_system(bench, monkeypatch, caplog):
     bench.store.close()
     monkeypatch.setattr("grid.store.connection.is_remote", lambda path: True)
     bench.begin()
-    with bench.store._engine.connect() as connection:
+    with bench.store._books.engine.connect() as connection:
         assert connection.execute(sa.text("PRAGMA journal_mode")).scalar() == "delete"
     assert "rollback journal" in caplog.text
     bench.finish(bench.cells[0])
@@ -515,12 +519,14 @@ def test_no_wal_on_a_network_file_system(bench, monkeypatch, caplog):
 
 def test_a_full_disk_is_an_environment_problem_and_loses_nothing(bench):
     bench.finish(bench.cells[0])
-    with bench.store._engine.connect() as connection:
+    with bench.store._books.engine.connect() as connection:
         pages = connection.execute(sa.text("PRAGMA page_count")).scalar()
         connection.execute(sa.text(f"PRAGMA max_page_count = {pages}"))
     with pytest.raises(EnvironmentProblem, match=r"grid\.db: database or disk is full; free space"):
         bench.store.declare([cell(number) for number in range(1, 500)])
-    with bench.store._engine.connect() as connection:
+    assert "disk is full" in bench.store.disk_full
+    assert not bench.layout.ballast.exists()
+    with bench.store._books.engine.connect() as connection:
         connection.execute(sa.text("PRAGMA max_page_count = 1000000"))
     assert len(bench.store.states()) == 3
     bench.finish(bench.cells[1])

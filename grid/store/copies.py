@@ -1,0 +1,137 @@
+"""The copy of an index in a results folder that other hosts can reach, so that losing this machine loses nothing.
+
+A copy is a whole, closed database that replaces the one before in one step. It is made when a run claims the
+store, when cells are declared, from time to time, and at the end; in between, the journal holds what neither
+the copy nor the result folders do.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from pathlib import Path
+
+from sqlalchemy.engine import Connection, Engine
+
+from grid.store import journal
+from grid.store.connection import raw_cursor
+from grid.store.places import Places, continues
+from jobs.durable import disk_problem, sync_folder
+from jobs.failpoints import failpoint
+from jobs.spec import FailureKind
+from jobs.storage import Layout
+from jobs.temporary import new_temporary
+
+_EVERY_S = 60.0
+_MAX_SHARE = 50
+"""A copy is made at most every 50 times as long as the last one took."""
+_SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
+logger = logging.getLogger(__name__)
+
+
+class Copies:
+    """Keeps the copy and the journal of one store; does nothing for a store on a local disk."""
+
+    def __init__(self, layout: Layout, places: Places) -> None:
+        """Nothing is touched yet."""
+        self._layout = layout
+        self._places = places
+        self._next_at = 0.0
+
+    def restore(self) -> None:
+        """Make this machine's index from the copy, when the copy knows more; the store must be ours.
+
+        Raises:
+            EnvironmentProblem: the disk refused.
+        """
+        index, copy = self._places.index, self._layout.index
+        if not self._places.is_shared or not copy.is_file() or (index.is_file() and continues(index, copy)):
+            return
+        logger.warning("%s: the index of this machine is made anew from the copy there", self._layout.root)
+        try:
+            folder = new_temporary(index.parent / "tmp")
+            try:
+                for suffix in ("", *_SIDE_SUFFIXES):
+                    if (file := _side(copy, suffix)).is_file():
+                        shutil.copyfile(file, folder / f"{index.name}{suffix}")
+                _replace(folder, index)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
+        except OSError as error:
+            raise disk_problem(index, error) from error
+
+    def replay(self, connection: Connection) -> None:
+        """Add what the journal knows; nothing changes where the index knows it too."""
+        num_lines = journal.replay(connection, self._layout.journal)
+        if num_lines:
+            logger.info("%d failures and pins were read from %s", num_lines, self._layout.journal)
+
+    def save(self, engine: Engine) -> None:
+        """Replace the copy by the index as it is now.
+
+        Raises:
+            EnvironmentProblem: the disk refused; the copy before is still there.
+        """
+        if not self._places.is_shared:
+            self._layout.journal.unlink(missing_ok=True)
+            return
+        began = time.monotonic()
+        index, copy = self._places.index, self._layout.index
+        try:
+            local, near = new_temporary(index.parent / "tmp"), new_temporary(self._layout.temporary)
+            try:
+                with raw_cursor(engine) as cursor:
+                    cursor.execute("VACUUM INTO ?", (str(local / index.name),))
+                _copy_synced(local / index.name, near / copy.name)
+                failpoint("copy.before_replace")
+                _replace(near, copy)
+            finally:
+                shutil.rmtree(local, ignore_errors=True)
+                shutil.rmtree(near, ignore_errors=True)
+            failpoint("copy.after_replace")
+            self._layout.journal.unlink(missing_ok=True)
+        except OSError as error:
+            raise disk_problem(copy, error) from error
+        now = time.monotonic()
+        self._next_at = now + max(_EVERY_S, _MAX_SHARE * (now - began))
+
+    def save_if_due(self, engine: Engine) -> None:
+        """The same from time to time, so that other hosts see how far a run is."""
+        if self._places.is_shared and time.monotonic() >= self._next_at:
+            self.save(engine)
+
+    def note_failure(
+        self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log_path: str | None
+    ) -> None:
+        """Remember a failure until the next copy."""
+        if self._places.is_shared:
+            numbers = {"cell_id": cell_id, "epoch": epoch, "attempt": attempt}
+            journal.append(self._layout.journal, "failed", **numbers, kind=str(kind), reason=reason, log_path=log_path)
+
+    def note_pin(self, name: str, revision: str) -> None:
+        """Remember a pin until the next copy."""
+        if self._places.is_shared:
+            journal.append(self._layout.journal, "pinned", name=name, revision=revision)
+
+
+def _replace(folder: Path, index: Path) -> None:
+    # Side files of the old one go first: SQLite would take them for the new one's.
+    for suffix in _SIDE_SUFFIXES:
+        _side(index, suffix).unlink(missing_ok=True)
+    for suffix in ("-wal", "-journal", ""):
+        if (file := folder / f"{index.name}{suffix}").is_file():
+            file.replace(_side(index, suffix))
+    sync_folder(index.parent)
+
+
+def _copy_synced(source: Path, target: Path) -> None:
+    with source.open("rb") as read, target.open("wb") as write:
+        shutil.copyfileobj(read, write, 1 << 20)
+        write.flush()
+        os.fsync(write.fileno())
+
+
+def _side(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)

@@ -1,0 +1,100 @@
+"""Failures and pins since the last copy of an index that is kept elsewhere, one JSON object a line.
+
+Results are in their folders; these two are nowhere else. A line is on the disk before the call that recorded
+it returns. A last line that was cut off counts for nothing: its call never returned.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.engine import Connection
+
+from grid.store import attempts, schema
+from grid.store.ingest import utc_now
+from jobs.durable import disk_problem
+from jobs.failpoints import failpoint
+from jobs.spec import CellState
+
+logger = logging.getLogger(__name__)
+_FAILURE = ("cell_id", "epoch", "attempt", "kind", "reason", "log_path")
+
+
+def append(path: Path, event: str, **values: Any) -> None:
+    """Add a line and wait until the disk has it.
+
+    Args:
+        path: the journal.
+        event: `failed` or `pinned`.
+        values: what happened.
+
+    Raises:
+        EnvironmentProblem: the disk refused.
+    """
+    line = json.dumps({"event": event, **values}, allow_nan=False) + "\n"
+    try:
+        with path.open("ab") as file:
+            # A line that an earlier process left unfinished must not swallow this one.
+            start = "\n" if file.tell() and not _ends_with_newline(path) else ""
+            file.write((start + line).encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise disk_problem(path, error) from error
+    failpoint("journal.appended")
+
+
+def replay(connection: Connection, path: Path) -> int:
+    """Repeat what a journal tells on an index that does not know it yet.
+
+    Args:
+        connection: inside a transaction of the driver.
+        path: the journal; may not exist.
+
+    Returns:
+        number of lines that counted.
+    """
+    known = set(connection.execute(sa.select(schema.cells.c.cell_id)).scalars())
+    num_lines = 0
+    for line in _lines(path):
+        if line.get("event") == "pinned":
+            row = {"name": str(line["name"]), "revision": str(line["revision"]), "pinned_at": utc_now()}
+            connection.execute(insert(schema.pins).values(row).on_conflict_do_nothing())
+        elif line.get("event") == "failed" and line["cell_id"] in known:
+            attempts.take_back(connection, **{name: line[name] for name in _FAILURE}, state=CellState.FAILED)
+        else:
+            continue
+        num_lines += 1
+    return num_lines
+
+
+def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise disk_problem(path, error) from error
+    for number, raw in enumerate(content.split(b"\n"), start=1):
+        if not raw.strip():
+            continue
+        try:
+            line = json.loads(raw)
+            if line["event"] == "failed":
+                _ = [line[name] for name in _FAILURE]
+            yield line
+        except (ValueError, TypeError, KeyError):
+            logger.warning("%s: line %d was cut off and does not count", path, number)
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"

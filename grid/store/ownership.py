@@ -1,0 +1,92 @@
+"""Being the one driver of a store: the kernel's lock on this machine, a lease where other hosts can come in."""
+
+from __future__ import annotations
+
+from grid.store.lease import Lease, read_lease
+from grid.store.lock import Holder, StoreLock, busy, read_holder
+from grid.store.places import Places, find_places
+from jobs.failpoints import failpoint
+from jobs.storage import Layout
+
+
+class Ownership:
+    """The right to write one store; freed by `release`, by the kernel, or by silence."""
+
+    def __init__(self, layout: Layout, places: Places) -> None:
+        """Nothing is touched yet."""
+        self._lock = StoreLock(places.lock)
+        self._lease = Lease(layout.lease) if places.is_shared else None
+        self._layout = layout
+
+    @property
+    def is_held(self) -> bool:
+        """True between `acquire` and `release`."""
+        return self._lock.is_held
+
+    @property
+    def token(self) -> int | None:
+        """The lease's fencing token; None where the kernel's lock is enough."""
+        return self._lease.token if self._lease else None
+
+    def acquire(self) -> None:
+        """Take the store or say who has it.
+
+        Raises:
+            StoreBusy: another process holds it.
+            NoFileLocks: the kernel's lock does not work there.
+            EnvironmentProblem: the disk refused.
+        """
+        self._lock.acquire()
+        failpoint("owner.locked")
+        try:
+            if self._lease is not None:
+                self._lease.acquire()
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def check(self) -> None:
+        """Make sure, before a write, that no other host has taken the store over.
+
+        Raises:
+            StoreBusy: it has; nothing may be written any more.
+            EnvironmentProblem: the folder cannot be reached.
+        """
+        if self._lease is not None:
+            self._lease.check()
+
+    def release(self) -> None:
+        """Give the store back; does nothing when it is not held."""
+        if self._lease is not None:
+            self._lease.release()
+        self._lock.release()
+
+
+def current_holder(layout: Layout) -> Holder | None:
+    """The process that has a store now, as far as this machine can tell; None when there is none.
+
+    Args:
+        layout: a results folder; may not exist.
+    """
+    places = find_places(layout)
+    if places is None:
+        return None
+    holder = read_holder(places.lock)
+    if holder is not None and holder.seems_alive():
+        return holder
+    record = read_lease(layout.lease) if places.is_shared else None
+    if record is None or record.released:
+        return None
+    # Of another host only its lease is known; whether that is stale, only watching it would tell.
+    return record.holder if record.holder.seems_alive() or not record.holder.is_here() else None
+
+
+def refuse_if_busy(layout: Layout) -> None:
+    """Say at once, before anything expensive, that a process of this machine has the store; claims nothing.
+
+    Raises:
+        StoreBusy: it is named.
+    """
+    holder = current_holder(layout)
+    if holder is not None and holder.seems_alive():
+        raise busy(layout.root, str(holder))
