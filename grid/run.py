@@ -25,6 +25,7 @@ from grid.sealing import sealed
 from grid.signals import StopSignals
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
+from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout, cache_root
@@ -68,7 +69,9 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             outlook = outlook.planned(before)
             stopped = _train(outlook, store, ray, console, signals, trial_module) if outlook.plan.packs else None
             store.ingest_all()
-            summary = _summary(outlook, before, store.states(), signals, stopped)
+            after = store.states()
+            _sweep_checkpoints(outlook, after)
+            summary = _summary(outlook, before, after, signals, stopped)
             store.finish_run(summary.exit_code)
     if signals.should_stop():
         return summary
@@ -93,9 +96,15 @@ def _open_books(outlook: Outlook, store: Store) -> dict[str, CellRow]:
     store.declare(outlook.cells)
     store.ingest_all()
     states = store.states()
+    _sweep_checkpoints(outlook, states)
     for planned in outlook.planned(states).available()[1]:
         store.fail(planned.cell.cell_id, 0, 0, FailureKind.ENVIRONMENT, planned.reason)
     return states
+
+
+def _sweep_checkpoints(outlook: Outlook, states: dict[str, CellRow]) -> None:
+    """A trial removes them behind its result, unless it was killed in between."""
+    sweep_checkpoints(Layout(outlook.root), {cell_id for cell_id, row in states.items() if row.state is CellState.DONE})
 
 
 def _train(
