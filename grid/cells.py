@@ -105,10 +105,10 @@ class _Builder:
             strategy=strategy,
             seed=values.get("seed", DEFAULT_SEED),
             data=self._data(values),
-            recipe=self._section("recipe", config.recipe, values, variant) if has_model else RecipeSpec(),
+            recipe=self._section("recipe", config.recipe, values) if has_model else RecipeSpec(),
             model=self._models[values["model"]] if has_model else None,
-            lora=self._section("lora", config.lora, values, variant) if strategy.has_adapters else None,
-            quantization=self._quantization(strategy, values, variant),
+            lora=self._section("lora", config.lora, values) if strategy.has_adapters else None,
+            quantization=self._quantization(strategy, values),
             compute=config.compute,
             variant=variant,
             axes={axis.name: self._shown(axis, values) for axis in config.axes},
@@ -117,19 +117,17 @@ class _Builder:
         return dataclasses.replace(cell, cell_id=self._ids.of(cell))
 
     def _data(self, values: Mapping[str, Any]) -> DataSpec:
-        data: DataSpec = self._section("dataset", self._config.data, values, None)
+        data: DataSpec = self._section("dataset", self._config.data, values)
         key = ("resolved", data)
         if key not in self._sections:
             self._sections[key] = self._resolver.data(data)
         resolved: DataSpec = self._sections[key]
         return resolved
 
-    def _quantization(
-        self, strategy: Strategy, values: Mapping[str, Any], variant: str | None
-    ) -> QuantizationSpec | None:
+    def _quantization(self, strategy: Strategy, values: Mapping[str, Any]) -> QuantizationSpec | None:
         if strategy is not Strategy.QLORA:
             return None
-        section: QuantizationSpec = self._section("quantization", self._config.quantization, values, variant)
+        section: QuantizationSpec = self._section("quantization", self._config.quantization, values)
         return section
 
     def _section(
@@ -137,13 +135,14 @@ class _Builder:
         section: str,
         base: DataSpec | RecipeSpec | LoraSpec | QuantizationSpec,
         values: Mapping[str, Any],
-        variant: str | None,
     ) -> Any:
-        varied = {axis.name: values[axis.key] for axis in self._config.axes if axis.section == section}
+        config, model, strategy, variant = (self._config, *(values.get(k) for k in ("model", "strategy", "variant")))
+        varied = {axis.name: values[axis.key] for axis in config.axes if axis.section == section}
+        changed_by = (variant, model if model in config.per_model else None)
         # repr tells 1 from true and 1.0, which are equal as dictionary keys.
-        key = (section, variant, repr(varied))
+        key = (section, *changed_by, strategy if strategy in config.per_strategy else None, repr(varied))
         if key not in self._sections:
-            changes = self._config.variants[variant].section(section) if variant is not None else {}
+            changes = config.changes(section, model=model, strategy=str(strategy), variant=variant)
             self._sections[key] = dataclasses.replace(base, **declared_values(section, {**changes, **varied}))
         return self._sections[key]
 

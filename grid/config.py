@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from grid.config_axes import Axis, Variant, canonical_axis, check_axes, check_exclusions, check_overlap, check_variants
+from grid.config_axes import (
+    Axis,
+    Changes,
+    canonical_axis,
+    check_axes,
+    check_changes,
+    check_exclusions,
+    check_overlap,
+    check_per_axis,
+)
 from grid.config_rules import data_problems, recipe_problems
 from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
@@ -55,7 +64,11 @@ class Config:
     quantization: QuantizationSpec
     compute: ComputeSpec
     request: ResourceRequest
-    variants: Mapping[str, Variant]
+    variants: Mapping[str, Changes]
+    per_strategy: Mapping[str, Changes]
+    """What a strategy changes in every cell of it."""
+    per_model: Mapping[str, Changes]
+    """What a model, by its declared name, changes in every cell of it."""
     exclude: tuple[Mapping[str, tuple[Any, ...]], ...]
     baselines: tuple[Strategy, ...]
     keep_weights: str
@@ -72,6 +85,11 @@ class Config:
         if not self.models:
             return ()
         return tuple(Strategy(value) for value in self.axis("strategy") or (Strategy.QLORA,))
+
+    def changes(self, section: str, *, model: Any, strategy: str, variant: str | None) -> dict[str, Any]:
+        """Keys of a section that a cell changes: its model first, then its strategy, then its variant, which wins."""
+        parts = (self.per_model.get(model), self.per_strategy.get(strategy), self.variants.get(variant or ""))
+        return {key: value for part in parts if part is not None for key, value in part.section(section).items()}
 
     def to_json(self) -> str:
         """The declaration as canonical JSON, for the store."""
@@ -187,9 +205,11 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         the config, and every fault; None when there is one.
     """
     file, problems = validate(ConfigFile, document)
-    variants, faults = check_variants(document.get("variants", {}))
+    variants, faults = check_changes(document.get("variants", {}), "variants")
     axes, axis_faults = check_axes(document.get("axes"), variants)
     problems += faults + axis_faults
+    per_strategy, per_model, faults = _per_axis(document, axes, has_axes=not axis_faults)
+    problems += faults
     raw_baselines = document.get("baselines", [])
     baselines = [item for item in raw_baselines if isinstance(item, str)] if isinstance(raw_baselines, list) else []
     if not axis_faults:
@@ -213,6 +233,8 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         compute=_compute(file.compute, file.checkpoint),
         request=_request(file.compute),
         variants=variants,
+        per_strategy=per_strategy,
+        per_model=per_model,
         exclude=exclusions,
         baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
         keep_weights=file.keep_weights,
@@ -220,6 +242,18 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
     )
     problems = _check_size(config, allow_large) or _check_combinations(config)
     return (None, problems) if problems else (config, [])
+
+
+def _per_axis(
+    document: Mapping[str, Any], axes: Sequence[Axis], *, has_axes: bool
+) -> tuple[dict[str, Changes], dict[str, Changes], list[Problem]]:
+    per_strategy, problems = check_changes(document.get("per_strategy", {}), "per_strategy")
+    per_model, faults = check_changes(document.get("per_model", {}), "per_model")
+    problems += faults
+    if has_axes:
+        problems += check_per_axis("per_strategy", per_strategy, axes)
+        problems += check_per_axis("per_model", per_model, axes)
+    return per_strategy, per_model, problems
 
 
 def _given(section: Any) -> dict[str, Any]:
@@ -360,13 +394,24 @@ def _check_combinations(config: Config) -> list[Problem]:
     problems: list[Problem] = []
     for data in section_variants(config, "dataset", config.data, [{}]):
         problems += data_problems(data)
-    changes: list[Mapping[str, Any]] = [
-        declared_values("recipe", config.variants[name].recipe) for name in config.axis("variant") or ()
-    ]
     if config.models:
-        for recipe in section_variants(config, "recipe", config.recipe, changes or [{}]):
+        for recipe in section_variants(config, "recipe", config.recipe, _recipe_changes(config)):
             problems += recipe_problems(recipe)
     return _distinct(problems)
+
+
+def _recipe_changes(config: Config) -> list[Mapping[str, Any]]:
+    """Every distinct set of changes that models, strategies and variants make to the recipe."""
+    models = [None, *config.per_model]
+    variants = config.axis("variant") or (None,)
+    found: list[Mapping[str, Any]] = []
+    for model, strategy, variant in itertools.product(models, config.strategies, variants):
+        changes = declared_values(
+            "recipe", config.changes("recipe", model=model, strategy=str(strategy), variant=variant)
+        )
+        if changes not in found:
+            found.append(changes)
+    return found
 
 
 def section_variants(

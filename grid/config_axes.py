@@ -36,8 +36,8 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Variant:
-    """A named set of changes; each mapping overrides keys of its section."""
+class Changes:
+    """What one variant, strategy or model changes; each mapping overrides keys of its section."""
 
     name: str
     recipe: Mapping[str, Any]
@@ -45,7 +45,7 @@ class Variant:
     quantization: Mapping[str, Any]
 
     def section(self, name: str) -> Mapping[str, Any]:
-        """What this variant changes in a section."""
+        """What is changed in a section."""
         changes: Mapping[str, Any] = {} if name == "dataset" else getattr(self, name)
         return changes
 
@@ -73,7 +73,7 @@ def canonical_axis(written: str) -> tuple[str | None, str] | None:
     return (found[0], written) if len(found) == 1 else None
 
 
-def check_axes(raw: Any, variants: Mapping[str, Variant]) -> tuple[tuple[Axis, ...], list[Problem]]:
+def check_axes(raw: Any, variants: Mapping[str, Changes]) -> tuple[tuple[Axis, ...], list[Problem]]:
     """Check the `axes` section.
 
     Args:
@@ -115,7 +115,7 @@ def _unknown_axis(written: str) -> Problem:
 
 
 def _check_values(
-    path: str, found: tuple[str | None, str], values: Any, variants: Mapping[str, Variant]
+    path: str, found: tuple[str | None, str], values: Any, variants: Mapping[str, Changes]
 ) -> list[Problem]:
     if not isinstance(values, list):
         hint = f"write [{show_value(path, values)}]" if isinstance(values, str | int | float) else None
@@ -137,7 +137,7 @@ def _check_values(
     return problems
 
 
-def _plain_value(place: str, key: str, value: Any, variants: Mapping[str, Variant]) -> list[Problem]:
+def _plain_value(place: str, key: str, value: Any, variants: Mapping[str, Changes]) -> list[Problem]:
     shown = show_value(place, value)
     if key == "seed":
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
@@ -164,16 +164,17 @@ def _frozen(values: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
-def check_variants(raw: Any) -> tuple[dict[str, Variant], list[Problem]]:
-    """Check the `variants` section key by key.
+def check_changes(raw: Any, where: str) -> tuple[dict[str, Changes], list[Problem]]:
+    """Check the section `variants`, `per_strategy` or `per_model` key by key.
 
     Args:
         raw: what the YAML gave.
+        where: name of the section.
 
     Returns:
-        every variant whose shape is right, and the faults inside them.
+        every entry whose shape is right, and the faults inside them.
     """
-    variants: dict[str, Variant] = {}
+    found: dict[str, Changes] = {}
     problems: list[Problem] = []
     for name, sections in raw.items() if isinstance(raw, dict) else ():
         if not isinstance(sections, dict):
@@ -182,14 +183,14 @@ def check_variants(raw: Any) -> tuple[dict[str, Variant], list[Problem]]:
         for section in ("recipe", "lora", "quantization"):
             value = sections.get(section, {})
             if isinstance(value, dict):
-                problems += validate(SECTIONS[section], value, f"variants.{name}.{section}")[1]
+                problems += validate(SECTIONS[section], value, f"{where}.{name}.{section}")[1]
                 changes[section] = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
-        variants[str(name)] = Variant(name=str(name), **{"recipe": {}, "lora": {}, "quantization": {}, **changes})
-    problems += _equal_variants(variants)
-    return variants, problems
+        found[str(name)] = Changes(name=str(name), **{"recipe": {}, "lora": {}, "quantization": {}, **changes})
+    problems += _equal_variants(found) if where == "variants" else []
+    return found, problems
 
 
-def _equal_variants(variants: Mapping[str, Variant]) -> list[Problem]:
+def _equal_variants(variants: Mapping[str, Changes]) -> list[Problem]:
     problems = []
     names = list(variants)
     for index, name in enumerate(names):
@@ -201,7 +202,7 @@ def _equal_variants(variants: Mapping[str, Variant]) -> list[Problem]:
     return problems
 
 
-def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Variant]) -> list[Problem]:
+def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Changes]) -> list[Problem]:
     """Refuse a key that both an axis and a variant set: which one counts would be a guess."""
     # Variants left out by --set axes.variant=[...] stay declared and are not looked at.
     used = [name for axis in axes if axis.key == "variant" for name in axis.values]
@@ -215,6 +216,30 @@ def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Variant]) -> list
         hint = f"add axes.variant: [{', '.join(variants)}]"
         problems.append(Problem("variants", "has no effect without an axis `variant`", suggestion=hint))
     return problems
+
+
+def check_per_axis(where: str, changes: Mapping[str, Changes], axes: Sequence[Axis]) -> list[Problem]:
+    """Check that `per_strategy` or `per_model` names values of its axis, and no key that an axis sets.
+
+    Args:
+        where: per_strategy | per_model.
+        changes: the section.
+        axes: the declared axes.
+    """
+    key = where.removeprefix("per_")
+    default = ("qlora",) if key == "strategy" else ()
+    values = next((axis.values for axis in axes if axis.key == key), default)
+    problems = [
+        Problem(f"{where}.{name}", f"is not on the axis {key}", suggestion=nearest(name, [str(v) for v in values]))
+        for name in changes
+        if name not in values
+    ]
+    return problems + [
+        Problem(f"{where}.{name}.{axis.key}", f"is set by the axis {axis.name} as well", suggestion="keep one of them")
+        for axis in axes
+        for name, own in changes.items()
+        if axis.section and axis.name in own.section(axis.section)
+    ]
 
 
 def check_exclusions(

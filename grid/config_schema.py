@@ -132,8 +132,8 @@ class CheckpointSection(_Section):
     keep: Annotated[int, Field(ge=1, le=1000)] = _CHECKPOINT.keep
 
 
-class VariantSection(_Section):
-    """What one named variant changes; each key is checked against its own section."""
+class ChangesSection(_Section):
+    """What one variant, strategy or model changes; each key is checked against its own section."""
 
     recipe: dict[str, Any] = Field(default_factory=dict)
     lora: dict[str, Any] = Field(default_factory=dict)
@@ -151,7 +151,9 @@ class ConfigFile(_Section):
     quantization: QuantizationSection = QuantizationSection()
     compute: ComputeSection = ComputeSection()
     checkpoint: CheckpointSection = CheckpointSection()
-    variants: dict[Annotated[str, Field(pattern=NAME_PATTERN)], VariantSection] = Field(default_factory=dict)
+    variants: dict[Annotated[str, Field(pattern=NAME_PATTERN)], ChangesSection] = Field(default_factory=dict)
+    per_strategy: dict[ShortText, ChangesSection] = Field(default_factory=dict)
+    per_model: dict[Annotated[str, Field(min_length=1, max_length=4096)], ChangesSection] = Field(default_factory=dict)
     exclude: list[dict[str, Any]] = Field(default_factory=list)
     baselines: list[Literal["majority", "tfidf"]] = Field(default_factory=list)
     revisions: dict[str, ShortText] = Field(default_factory=dict)

@@ -12,8 +12,18 @@ from hypothesis import strategies as st
 
 from grid.config import MAX_CELLS, check_document, count_cells, load_config
 from jobs.errors import ConfigError, Problem
-from jobs.spec import ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
-from tests.grid.documents import config_of, document, problems_of
+from jobs.spec import (
+    CheckpointSpec,
+    ComputeSpec,
+    DataSpec,
+    LoraSpec,
+    QuantizationSpec,
+    RecipeSpec,
+    Strategy,
+    from_json,
+    to_json,
+)
+from tests.grid.documents import cells_of, config_of, document, problems_of
 
 CONFIG = """
 name: mine
@@ -49,6 +59,18 @@ def test_defaults_are_those_of_the_spec() -> None:
     assert config.compute == ComputeSpec()
     assert config.data == DataSpec(source="builtin")
     assert config.strategies == (Strategy.QLORA,)
+
+
+@pytest.mark.parametrize(("declared", "every_s"), [(30, 30.0), (0.5, 0.5), ("off", None), (None, None)])
+def test_checkpoints_are_declared_beside_compute_and_change_no_identity(
+    declared: object, every_s: float | None
+) -> None:
+    compute = config_of(checkpoint={"every_s": declared, "keep": 3}).compute
+    assert compute == ComputeSpec(checkpoint=CheckpointSpec(every_s=every_s, keep=3))
+    assert from_json(ComputeSpec, to_json(compute)) == compute
+    assert from_json(ComputeSpec, {"numerics": "exact"}) == ComputeSpec(numerics="exact")  # as older results have it
+    ids = [[cell.cell_id for cell in cells_of(checkpoint=c)] for c in (None, {"every_s": declared, "keep": 3})]
+    assert ids[0] == ids[1]
 
 
 def test_words_become_values() -> None:
@@ -159,6 +181,15 @@ def test_document_survives_as_json(config_file: Path) -> None:
         ({"compute": {"cost_probe": "off"}}, "compute.cost_probe", "true or false"),
         ({"compute": {"cost_prob": True}}, "compute.cost_prob", "did you mean cost_probe?"),
         ({"compute": {"gpus_per_trial": -1}}, "compute.gpus_per_trial", "at least 0"),
+        ({"checkpoint": {"every_s": 0}}, "checkpoint.every_s", "above 0 or off"),
+        ({"checkpoint": {"every_s": -60}}, "checkpoint.every_s", "above 0 or off"),
+        ({"checkpoint": {"every_s": float("inf")}}, "checkpoint.every_s", "finite"),
+        ({"checkpoint": {"every_s": True}}, "checkpoint.every_s", "a number or off"),
+        ({"checkpoint": {"every_s": "never"}}, "checkpoint.every_s", "off"),
+        ({"checkpoint": {"keep": 0}}, "checkpoint.keep", "at least 1"),
+        ({"checkpoint": {"every": 60}}, "checkpoint.every", "did you mean every_s?"),
+        ({"checkpoint": "off"}, "checkpoint", "a mapping"),
+        ({"axes": {"checkpoint.keep": [1, 2]}}, "axes.checkpoint.keep", "no such key"),
         ({"baselines": ["tfid"]}, "baselines[0]", "did you mean tfidf?"),
         ({"keep_weights": "adapter"}, "keep_weights", "did you mean adapters?"),
         ({"axes": {"seed": []}}, "axes.seed", "must not be empty"),
@@ -409,3 +440,48 @@ def test_no_value_anywhere_can_crash_the_checks(place: tuple[Any, ...], value: A
     config, problems = check_document(broken)
     assert (config is None) == bool(problems)
     assert all(str(problem).isprintable() for problem in problems)
+
+
+def of_two_models(**changes: Any) -> dict[str, Any]:
+    axes = {"strategy": ["full", "lora"], "num_labels": [2], "seed": ..., **changes.pop("axes", {})}
+    return {"axes": axes, **changes}
+
+
+def test_strategies_and_models_change_their_own_cells() -> None:
+    made = cells_of(
+        **of_two_models(
+            axes={"variant": ["hot"]},
+            recipe={"learning_rate": 1e-4, "patience": 10},
+            per_strategy={"full": {"recipe": {"learning_rate": 2e-5, "epochs": 3}}, "lora": {"lora": {"r": 16}}},
+            per_model={"tiny-gpt2": {"recipe": {"patience": 20, "epochs": 9}}},
+            variants={"hot": {"recipe": {"weight_decay": 0.1}}},
+        )
+    )
+    cells = {(cell.model.name, str(cell.strategy)): cell for cell in made if cell.model}
+    bert_full, gpt_full = cells["tiny-bert", "full"].recipe, cells["tiny-gpt2", "full"].recipe
+    assert (bert_full.learning_rate, bert_full.epochs, bert_full.patience) == (2e-5, 3, 10)
+    assert (gpt_full.learning_rate, gpt_full.epochs, gpt_full.patience) == (2e-5, 3, 20)
+    assert cells["tiny-gpt2", "lora"].recipe.epochs == 9 and cells["tiny-bert", "lora"].recipe.learning_rate == 1e-4
+    assert cells["tiny-bert", "lora"].lora is not None and cells["tiny-bert", "lora"].lora.r == 16
+    assert all(cell.recipe.weight_decay == 0.1 for cell in cells.values())
+
+
+def test_changes_for_what_no_axis_has_are_refused() -> None:
+    problems = problems_of(
+        **of_two_models(
+            axes={"strategy": ["lora"], "learning_rate": [1e-3]},
+            per_strategy={"full": {"recipe": {"epochs": 3}}, "lora": {"recipe": {"learning_rate": 1e-4, "epoch": 3}}},
+            per_model={"tiny-bertt": {"recipe": {"patience": 2}}},
+        )
+    )
+    assert {problem.path for problem in problems} == {
+        "per_strategy.full",
+        "per_strategy.lora.recipe.learning_rate",
+        "per_strategy.lora.recipe.epoch",
+        "per_model.tiny-bertt",
+    }
+
+
+def test_an_impossible_recipe_of_one_model_is_found() -> None:
+    impossible = {"tiny-gpt2": {"recipe": {"patience": 2, "select_on": "last"}}}
+    assert [problem.path for problem in problems_of(**of_two_models(per_model=impossible))] == ["recipe.patience"]
