@@ -19,6 +19,8 @@ from grid.plan import Plan, PlannedCell, make_plan, without
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.store import CellRow, peek, schema
+from grid.store.ownership import refuse_if_busy
+from grid.store.places import index_to_read
 from grid.store.problems import explained, other_grid
 from grid.store.reading import read_grid
 from grid.terminal import for_people
@@ -82,6 +84,8 @@ def look_ahead(options: RunOptions) -> Outlook:
     config = load_config(options.config, overrides=options.overrides, allow_large=options.assume_yes)
     root = options.results_folder(config.name)
     check_owner(root, config.name)
+    if not options.dry_run:
+        refuse_if_busy(Layout(root.absolute()))
     states, pins = peek(root)
     patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
@@ -102,7 +106,7 @@ def check_owner(root: Path, grid: str) -> None:
     Raises:
         UserError: it belongs to another grid, or to a newer version.
     """
-    if not Layout(root).index.exists():
+    if not index_to_read(Layout(root.absolute())).exists():
         return
     engine = schema.open_read_only(root)
     try:

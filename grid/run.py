@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from grid.disk_guard import DiskGuard
 from grid.finish import finish_pictures
 from grid.options import RunOptions
 from grid.outlook import Outlook, check, look_ahead
@@ -27,7 +28,7 @@ from grid.store import CellRow, Store, peek
 from grid.summary import Summary
 from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
-from jobs.spec import CellState, FailureKind
+from jobs.spec import CellState, Event, FailureKind, PackedCell
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
@@ -68,11 +69,7 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             before = _open_books(outlook, store)
             outlook = outlook.planned(before)
             stopped = _train(outlook, store, ray, console, signals, trial_module) if outlook.plan.packs else None
-            store.ingest_all()
-            after = store.states()
-            _sweep_checkpoints(outlook, after)
-            summary = _summary(outlook, before, after, signals, stopped)
-            store.finish_run(summary.exit_code)
+            summary = _close_books(outlook, store, before, signals, stopped)
     if signals.should_stop():
         return summary
     return replace(summary, files=finish_pictures(outlook.root, has_news=summary.num_new > 0, console=console))
@@ -100,6 +97,24 @@ def _open_books(outlook: Outlook, store: Store) -> dict[str, CellRow]:
     for planned in outlook.planned(states).available()[1]:
         store.fail(planned.cell.cell_id, 0, 0, FailureKind.ENVIRONMENT, planned.reason)
     return states
+
+
+def _close_books(
+    outlook: Outlook, store: Store, before: dict[str, CellRow], signals: StopSignals, stopped: str | None
+) -> Summary:
+    """Take in what is left and record the end; a disk that refuses now makes it an early, resumable one."""
+    try:
+        store.ingest_all()
+    except EnvironmentProblem as error:
+        stopped = stopped or str(error)
+    after = store.states()
+    summary = _summary(outlook, before, after, signals, stopped)
+    try:
+        _sweep_checkpoints(outlook, after)
+        store.finish_run(summary.exit_code)
+    except EnvironmentProblem as error:
+        summary = replace(summary, stopped=stopped or str(error))
+    return summary
 
 
 def _sweep_checkpoints(outlook: Outlook, states: dict[str, CellRow]) -> None:
@@ -130,14 +145,21 @@ def _train(
         view = stack.enter_context(Progress(console))
         cells = [planned.cell for pack in plan.packs for planned in pack.cells]
         view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
+        guard = DiskGuard(store.folders, disk_full=lambda: store.disk_full)
+
+        def watch(event: Event, packed: PackedCell | None) -> None:
+            guard.on_event(event)
+            view.on_event(event)
+
         recorder = Recorder(
             store,
             Layout(outlook.root),
             _batches(plan),
             epoch=store.epoch,
-            watch=lambda event, packed: view.on_event(event),
+            watch=watch,
         )
-        return work(runner, recorder, signals.should_stop)
+        stopped = work(runner, recorder, lambda: signals.should_stop() or guard.must_stop())
+        return guard.reason or stopped
 
 
 def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
