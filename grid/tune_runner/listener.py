@@ -1,4 +1,4 @@
-"""Turns what Tune reports into events for the driver; none of its methods can raise."""
+"""Turns what Tune reports into events for the driver; none of its methods raises by accident."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from ray.tune.experiment import Trial
 
 from grid.runner import given_back, lost
 from grid.tune_runner.pass_state import PassState
-from grid.tune_runner.trainable import EVENTS, WorkerNotClean
+from grid.tune_runner.silence import NobodyAnswers, end_worker
+from grid.tune_runner.trainable import EVENTS, WORKER, WorkerNotClean
 from jobs.errors import one_line
 from jobs.spec import Event, EventKind, FailureKind, from_json
 
@@ -28,17 +29,24 @@ class Listener(Callback):  # type: ignore[misc]
         """Listen for this pass."""
         self._pass = state
 
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A worker has the pack: from now on it should be heard."""
+        with self._pass.guard():
+            self._pass.silence.began(_pack_id(trial), trial.temporary_state.ray_actor)
+
     def on_trial_result(
         self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
     ) -> None:
         """Pass on the batch of events of one step."""
         with self._pass.guard():
+            self._pass.silence.heard(_pack_id(trial), result.get(WORKER))
             for data in json.loads(result.get(EVENTS, "[]")):
                 self._tell(from_json(Event, data))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Make sure that a pack whose trial is over has ended."""
         with self._pass.guard():
+            self._pass.silence.ended(_pack_id(trial))
             self._tell(Event(kind=EventKind.PACK_FINISHED, pack_id=_pack_id(trial)))
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -47,9 +55,17 @@ class Listener(Callback):  # type: ignore[misc]
             self._end(_pack_id(trial), _error_text(trial))
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look whether to stop."""
+        """Look whether to stop, and whether somebody has gone silent.
+
+        Raises:
+            NobodyAnswers: only silent packs are left, whose workers cannot be ended: this pass would never end.
+        """
         with self._pass.guard():
             self._pass.stop_packs_if_due()
+            for pack_id, reason in self._pass.silence.end_silent(end_worker):
+                self._tell(lost(pack_id, FailureKind.TRANSIENT, reason))
+        if self._pass.silence.is_hopeless and not self._pass.queue.num_running_packs:
+            raise NobodyAnswers("silent workers cannot be ended")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pass: Tune pickles its callbacks, and the pass holds open connections."""
@@ -68,7 +84,10 @@ class Listener(Callback):  # type: ignore[misc]
         self._pass.tell(event)
 
     def _end(self, pack_id: str, text: str) -> None:
-        if WorkerNotClean.__name__ in text:
+        silence = self._pass.silence.ended(pack_id)
+        if silence is not None:
+            self._tell(lost(pack_id, FailureKind.TRANSIENT, silence))
+        elif WorkerNotClean.__name__ in text:
             for event in given_back(self._pass.queue, pack_id):
                 self._pass.tell(event)
         elif text.startswith(_TASK_ERROR):

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site
 from grid.tune_runner.mailbox import Mailbox
+from grid.tune_runner.silence import SilenceWatch
 from grid.tune_runner.watchdog import Watchdog
 from jobs.spec import Command, CommandKind, Event
 
@@ -29,6 +30,7 @@ class PassState:
         self.queue = queue
         self.site = site
         self.mailbox = mailbox
+        self.silence = SilenceWatch()
         self.error: Exception | None = None
         self.warm_base: str | None = None
         self._watchdog = watchdog

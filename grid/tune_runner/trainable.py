@@ -13,7 +13,9 @@ from ray import tune
 from ray.tune.result import DONE
 
 from grid.runner import PackSession, Site, Trial, TrialModule, WarmState, load_trial
+from grid.tune_runner.driver_watch import DriverWatch, this_driver
 from grid.tune_runner.mailbox import fetcher
+from grid.tune_runner.silence import Worker
 from jobs.spec import Command, CommandKind, Event, EventKind, PackSpec, dumps, loads, to_json
 from jobs.storage import Layout
 
@@ -22,8 +24,10 @@ PROMPT_AFTER_S = 0.2
 """Cells that take milliseconds are reported several at a time."""
 LISTEN_EVERY_S = 0.5
 EVENTS = "events"
-_PROMPT = frozenset({EventKind.PACK_STARTED, EventKind.CELL_FINISHED, EventKind.CELL_FAILED})
-"""Reported at once: results show up live, and the first news says that the pack has begun."""
+WORKER = "worker"
+"""Who reports, see `grid.tune_runner.silence.Worker`."""
+_PROMPT = frozenset({EventKind.CELL_FINISHED, EventKind.CELL_FAILED})
+"""Reported at once: results show up live."""
 
 
 class WorkerNotClean(Exception):
@@ -61,6 +65,7 @@ def order(pack: PackSpec, site: Site, mailbox: str) -> dict[str, Any]:
         "cache": str(site.cache),
         "trial_module": site.trial_module,
         "mailbox": mailbox,
+        "driver": this_driver(),
     }
 
 
@@ -93,16 +98,21 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
                 continue
             _add(events, event)
             self._listen()
+            if event.kind is EventKind.PACK_STARTED:
+                break  # from now on the driver knows whom to end if nothing follows
             if time.monotonic() - began_s >= (PROMPT_AFTER_S if event.kind in _PROMPT else REPORT_EVERY_S):
                 break
         _Process.has_raised |= self._session.has_raised
-        return {EVENTS: json.dumps([to_json(event) for event in events], allow_nan=False), DONE: is_over}
+        told = json.dumps([to_json(event) for event in events], allow_nan=False)
+        return {EVENTS: told, WORKER: self._worker, DONE: is_over}
 
     def cleanup(self) -> None:
         """End a pack that Tune takes away midway."""
         self._session.close()
 
     def _open(self, config: dict[str, Any]) -> None:
+        DriverWatch.begin(config["driver"])
+        self._worker = str(Worker.this())
         pack = loads(PackSpec, config["pack"])
         site = Site(
             results=Path(config["results"]), cache=Path(config["cache"]), trial_module=str(config["trial_module"])

@@ -20,6 +20,8 @@ Probe = Callable[[], str | None]
 """What is lost, in words, or None; returns within a second."""
 
 _LOOK_EVERY_S = 1.0
+_AWAY_S = 20.0
+"""A process that did not look for so long was itself stopped, and could hear nobody."""
 _SIGNAL = signal.SIGUSR1
 
 
@@ -138,14 +140,18 @@ class Pulse:
         self._name = name
         self._deadline_s = deadline_s
         self._every_s = every_s
-        self._answered_s = time.monotonic()
+        self._answered_s = self._looked_s = time.monotonic()
         self._error = ""
         self._is_over = threading.Event()
         threading.Thread(target=self._beat, name=f"pulse-{name}", daemon=True).start()
 
     def loss(self) -> str | None:
         """A probe for the watchdog."""
-        silent_s = time.monotonic() - self._answered_s
+        now_s = time.monotonic()
+        if now_s - self._looked_s > _AWAY_S:
+            self._answered_s = now_s
+        self._looked_s = now_s
+        silent_s = now_s - self._answered_s
         if silent_s <= self._deadline_s:
             return None
         error = f" ({self._error})" if self._error else ""

@@ -1,0 +1,154 @@
+"""Packs that say nothing for too long: their worker is ended, and a worker that cannot be ended is given up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from grid.deadlines import SILENCE
+from grid.processes import ProcessName, end_tree
+from jobs.errors import EnvironmentProblem
+
+GIVE_UP_S = 30.0
+"""From the order to end a worker to giving it up: Ray tells of a death within seconds."""
+_AWAY_S = 20.0
+"""A driver that did not look for so long was itself stopped: nobody could be heard meanwhile."""
+
+_logger = logging.getLogger("ray.finegrid")
+
+
+class NobodyAnswers(EnvironmentProblem):
+    """All packs of a pass were given up: only a new pass goes on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A trial's process, wherever it runs."""
+
+    process: ProcessName
+    node_id: str
+
+    @classmethod
+    def this(cls) -> Worker:
+        """The calling process."""
+        return cls(process=ProcessName.this(), node_id=ray.get_runtime_context().get_node_id())
+
+    @classmethod
+    def parse(cls, text: str) -> Worker:
+        """Read what `str` gave."""
+        pid, start_tick, node_id = text.split(":")
+        return cls(process=ProcessName(pid=int(pid), start_tick=int(start_tick)), node_id=node_id)
+
+    def __str__(self) -> str:
+        """For a trial's results."""
+        return f"{self.process.pid}:{self.process.start_tick}:{self.node_id}"
+
+
+@dataclass
+class _Line:
+    """What was last heard of a pack."""
+
+    heard_s: float
+    actor: Any
+    worker: Worker | None = None
+    ended_s: float | None = None
+    """When the order to end the worker was given."""
+
+
+Kill = Callable[[Worker | None, Any], None]
+
+
+class SilenceWatch:
+    """Follows when each running pack was last heard; knows nothing of queue and store."""
+
+    def __init__(self, *, deadline_s: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        """Listen to nobody yet.
+
+        Args:
+            deadline_s: silence that counts as a hang; None: SILENCE.
+            clock: seconds that never go back.
+        """
+        self.deadline_s = SILENCE.seconds if deadline_s is None else deadline_s
+        self._clock = clock
+        self._looked_s = clock()
+        self._lines: dict[str, _Line] = {}
+
+    def began(self, pack_id: str, actor: Any) -> None:
+        """A worker took the pack."""
+        self._lines[pack_id] = _Line(heard_s=self._clock(), actor=actor)
+
+    def heard(self, pack_id: str, worker: str | None) -> None:
+        """The pack reported."""
+        line = self._lines.get(pack_id)
+        if line is not None:
+            line.heard_s = self._clock()
+            line.worker = Worker.parse(worker) if worker else line.worker
+
+    def ended(self, pack_id: str) -> str | None:
+        """The pack's trial is over.
+
+        Returns:
+            why it was ended, in words; None when it ended by itself.
+        """
+        line = self._lines.pop(pack_id, None)
+        return self._reason() if line is not None and line.ended_s is not None else None
+
+    def end_silent(self, kill: Kill) -> list[tuple[str, str]]:
+        """Order the end of workers that are silent for too long, once each.
+
+        Args:
+            kill: ends a worker; does not wait.
+        Returns:
+            packs to give up, with the reason: their workers were ordered to end and still are not told dead.
+        """
+        now_s = self._clock()
+        was_away = now_s - self._looked_s > _AWAY_S
+        self._looked_s = now_s
+        lost: list[tuple[str, str]] = []
+        for pack_id, line in self._lines.items():
+            if was_away:
+                line.heard_s = now_s
+            elif line.ended_s is None and now_s - line.heard_s > self.deadline_s:
+                line.ended_s = now_s
+                _logger.warning("pack %s: silent for %.0f s, ending %s", pack_id, now_s - line.heard_s, line.worker)
+                kill(line.worker, line.actor)
+            elif line.ended_s is not None and now_s - line.ended_s > GIVE_UP_S:
+                lost.append((pack_id, self._reason() + " Its worker could not be ended."))
+        return lost
+
+    @property
+    def is_hopeless(self) -> bool:
+        """True when packs are under way and every one of them was given up."""
+        now_s = self._clock()
+        lines = self._lines.values()
+        return bool(lines) and all(line.ended_s is not None and now_s - line.ended_s > GIVE_UP_S for line in lines)
+
+    def _reason(self) -> str:
+        return f"timeout: it said nothing for {self.deadline_s:g} s ({SILENCE.variable} waits longer)."
+
+
+def end_worker(worker: Worker | None, actor: Any) -> None:
+    """End a trial's process by SIGKILL on its machine, stopped or not, and tell Ray; does not wait.
+
+    Args:
+        worker: as it told itself; None when it never spoke.
+        actor: Ray's handle, if known.
+    """
+    if worker is not None and worker.node_id == ray.get_runtime_context().get_node_id():
+        end_tree(worker.process)
+    elif worker is not None:
+        there = NodeAffinitySchedulingStrategy(worker.node_id, soft=False)
+        task: Any = ray.remote(num_cpus=0, max_retries=0)(_end_tree)
+        task.options(scheduling_strategy=there).remote(worker.process.pid, worker.process.start_tick)
+    if actor is not None:
+        ray.kill(actor)
+
+
+def _end_tree(pid: int, start_tick: int) -> None:
+    end_tree(ProcessName(pid=pid, start_tick=start_tick))
