@@ -7,7 +7,7 @@ import functools
 import json
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
@@ -22,8 +22,10 @@ def to_json(value: object) -> Any:
     Returns:
         dicts, lists, strings, numbers, booleans and None.
     """
+    if type(value) in _PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {name: to_json(getattr(value, name)) for name in _names(type(value))}
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, Mapping):
@@ -44,7 +46,8 @@ def from_json(kind: type[T], data: Any) -> T:
     Raises:
         ValueError: unknown or missing field.
     """
-    return typing.cast(T, _build(kind, data, kind.__name__))
+    read = _reader(typing.cast(Any, kind))
+    return typing.cast(T, data if read is None else read(data, kind.__name__))
 
 
 def dumps(value: object) -> str:
@@ -57,32 +60,47 @@ def loads(kind: type[T], text: str) -> T:
     return from_json(kind, json.loads(text))
 
 
-def _build(kind: Any, data: Any, where: str) -> Any:
-    origin = typing.get_origin(kind)
-    if origin in (typing.Union, types.UnionType):
-        inner = [option for option in typing.get_args(kind) if option is not type(None)]
-        return None if data is None else _build(inner[0], data, where)
-    if origin is tuple:
-        return tuple(_build(typing.get_args(kind)[0], item, where) for item in data)
-    if isinstance(kind, type) and issubclass(kind, StrEnum):
-        return kind(data)
-    if dataclasses.is_dataclass(kind):
-        return _build_dataclass(kind, data, where)
-    return float(data) if kind is float else data
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+Reader = Callable[[Any, str], Any]
+"""Turns plain JSON values, found at a place that errors name, into what a field holds."""
 
 
 @functools.cache
-def _hints(kind: type) -> dict[str, Any]:
-    # Evaluating annotations is slow, and a result holds many metrics.
-    return typing.get_type_hints(kind)
+def _reader(kind: Any) -> Reader | None:
+    """How to read values of a declared type; None: as they are. Found once a type, because annotations are slow."""
+    origin = typing.get_origin(kind)
+    if origin in (typing.Union, types.UnionType):
+        inner = [option for option in typing.get_args(kind) if option is not type(None)]
+        read = _reader(inner[0])
+        return read and (lambda data, where: None if data is None else read(data, where))
+    if origin is tuple:
+        read_item = _reader(typing.get_args(kind)[0]) or (lambda item, where: item)
+        return lambda data, where: tuple(read_item(item, where) for item in data)
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return lambda data, where: kind(data)
+    if dataclasses.is_dataclass(kind):
+        return functools.partial(_build_dataclass, kind)
+    return (lambda data, where: float(data)) if kind is float else None
+
+
+@functools.cache
+def _readers(kind: type) -> dict[str, Reader | None]:
+    return {name: _reader(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 
 def _build_dataclass(kind: Any, data: Any, where: str) -> Any:
-    hints = _hints(kind)
-    unknown = sorted(set(data) - set(hints))
+    readers = _readers(kind)
+    unknown = sorted(set(data) - set(readers))
     if unknown:
         raise ValueError(f"{where}: unknown fields {', '.join(unknown)}")
-    values = {name: _build(hints[name], item, f"{where}.{name}") for name, item in data.items()}
+    values = {
+        name: item if (read := readers[name]) is None else read(item, f"{where}.{name}") for name, item in data.items()
+    }
     try:
         return kind(**values)
     except TypeError as error:
