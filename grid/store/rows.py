@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 from jobs.spec import CellResult, CellSpec, CellState, DataSpec, FailureKind, dumps, loads, to_json
@@ -85,8 +85,10 @@ def spec_json(cell: CellSpec) -> str:
 _SPEC_FIELDS: Final = sorted(field.name for field in fields(CellSpec))
 
 
-def _part(value: object) -> str:
-    return _known_part(value) if is_dataclass(value) else dumps(value)
+def _part(value: Any) -> str:
+    if type(value) is int:
+        return repr(value)
+    return dumps(value) if isinstance(value, str | Mapping) or value is None else _known_part(value)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
