@@ -9,6 +9,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 TORCH_INDEX ?=
+KILLS ?= 20
 VENV := .venv
 BIN := $(VENV)/bin
 # The stamp carries a hash of what decides the installation, so a changed pin installs again and a touched file does not.
@@ -17,7 +18,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One line a package instead of silence or a flood; pip's errors go to standard error and stay whole.
 BRIEF := sed -Eun 's/^(.{110}).*/\1…/; s/^ *(Downloading|Installing collected|Successfully installed) /  \1 /p'
 
-.PHONY: help venv demo test check style faults bench tree
+.PHONY: help venv demo test check style faults chaos bench tree
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1: /p' Makefile
@@ -53,9 +54,11 @@ style: venv  ## mend format and lint
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-faults: venv  ## the fault tier: kills, full disks, hangs
-	@if compgen -G 'tests/faults/test_*.py' >/dev/null; then $(BIN)/python -m pytest -m faults tests/faults; \
-	else echo "There are no fault tests yet (tests/faults/test_*.py)."; fi
+faults: venv  ## all fault tests: kills, full disks, hangs, hostile input (half an hour; CI runs the first tier of them)
+	@$(BIN)/python -m pytest tests/faults
+
+chaos: venv  ## random kills of a real grid, then the comparison with the undisturbed one: make chaos KILLS=200 SEED=7
+	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
 
 bench: venv  ## measure packed training on your model and data: make bench MODEL=DIR DATA=DIR (see benchmarks/README.md)
 	@if [ -z "$(MODEL)" ] || [ -z "$(DATA)" ]; then \

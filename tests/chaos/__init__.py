@@ -1,0 +1,1 @@
+"""Random kills of a real grid until a number of them has hit, then the oracle: `make chaos`."""
