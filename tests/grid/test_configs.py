@@ -15,7 +15,7 @@ from grid.plan import make_plan
 from grid.preflight import check_data
 from grid.resolve import OfflineResolver
 from jobs.errors import ConfigError
-from jobs.spec import ComputeSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy, to_json
+from jobs.spec import CheckpointSpec, ComputeSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy, to_json
 
 REAL_DATA = Path(__file__).parents[3] / "shared" / "data" / "goemotions"
 OVERRIDES = {"goemotions-local": ["dataset.path={folder}"]}
@@ -74,7 +74,8 @@ def test_goemotions_spells_out_every_setting() -> None:
     assert recipe <= set(document["recipe"])
     assert set(to_json(LoraSpec())) <= set(document["lora"])
     assert set(to_json(QuantizationSpec())) <= set(document["quantization"])
-    assert set(to_json(ComputeSpec())) <= set(document["compute"])
+    assert set(to_json(ComputeSpec())) - {"checkpoint"} <= set(document["compute"])
+    assert set(to_json(CheckpointSpec())) == set(document["checkpoint"])
 
 
 def test_local_config_asks_for_the_folder() -> None:
