@@ -61,7 +61,7 @@ def matthews_label(outcome: Outcome) -> list[Value]:
     """Matthews correlation of each label against all others."""
     rows = float(len(outcome.truth_nC))
     hits_C, said_C, support_C = (c.astype(np.float64) for c in (outcome.hits_C, outcome.said_C, outcome.support_C))
-    spread_C = np.sqrt(said_C * (rows - said_C)) * np.sqrt(support_C * (rows - support_C))
+    spread_C = np.sqrt(said_C * (rows - said_C) * support_C * (rows - support_C))
     return ratios(hits_C * rows - said_C * support_C, spread_C, CONSTANT)
 
 
@@ -150,7 +150,7 @@ def matthews(outcome: Outcome) -> Value:
     hits = float(outcome.hits_C.sum())
     said_C, support_C = outcome.said_C.astype(np.float64), outcome.support_C.astype(np.float64)
     covariance = hits * rows - float(said_C @ support_C)
-    spread = np.sqrt(rows**2 - float(said_C @ said_C)) * np.sqrt(rows**2 - float(support_C @ support_C))
+    spread = np.sqrt((rows**2 - float(said_C @ said_C)) * (rows**2 - float(support_C @ support_C)))
     return ratio(covariance, float(spread), CONSTANT)
 
 

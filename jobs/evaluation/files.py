@@ -69,7 +69,10 @@ def read_decisions(path: Path) -> Decisions:
         ValueError: not JSON, or of another version or shape.
         OSError: it cannot be read.
     """
-    return Decisions.from_json(json.loads(path.read_text(encoding="utf-8")))
+    data = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(data, dict):
+        raise ValueError(f"{path}: a JSON object is expected")
+    return Decisions.from_json(data)
 
 
 def _table_writer(rows: Sequence[Row], schema: pa.Schema) -> Callable[[Path], None]:

@@ -16,6 +16,7 @@ from jobs.evaluation import probability_metrics as probability
 from jobs.evaluation import ranking_metrics as ranking
 from jobs.evaluation import undefined as why
 from jobs.evaluation.outcome import MULTI_LABEL, SINGLE_LABEL, Outcome
+from jobs.evaluation.reliability import ECE_BINS
 from jobs.evaluation.undefined import Value
 
 BOTH: Final = "both"
@@ -145,9 +146,11 @@ _ALL = (
     ),
     _metric("brier", SINGLE_LABEL, probability.brier, "mean over rows, sum over labels", better=False, high=2.0),
     _metric("brier_macro", BOTH, probability.brier_macro, _MACRO, better=False),
-    _metric("ece", SINGLE_LABEL, probability.ece, "most probable label, 15 bins", better=False),
-    _metric("ece_macro", BOTH, probability.ece_macro, "mean over labels, 15 bins each", better=False),
-    _metric("ece_micro", MULTI_LABEL, probability.ece_micro, "all rows and labels together, 15 bins", better=False),
+    _metric("ece", SINGLE_LABEL, probability.ece, f"most probable label, {ECE_BINS} bins", better=False),
+    _metric("ece_macro", BOTH, probability.ece_macro, f"mean over labels, {ECE_BINS} bins each", better=False),
+    _metric(
+        "ece_micro", MULTI_LABEL, probability.ece_micro, f"all rows and labels together, {ECE_BINS} bins", better=False
+    ),
     _label_metric("precision_label", decision.precision_label, why.NEVER_SAID),
     _label_metric("recall_label", decision.recall_label, why.NO_POSITIVE),
     _label_metric("f1_label", decision.f1_label, why.NEITHER),
