@@ -13,9 +13,11 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy.engine import Connection
 
+from grid.doctor_files import file_notes, mend_files
 from grid.escape import visible
 from grid.store import schema
 from grid.store.ingest import Published, read_published
+from grid.store.places import index_to_read
 from grid.store.problems import not_a_store
 from grid.store.rebuild import RebuildReport, rebuild
 from grid.store.rows import metric_rows, result_row
@@ -39,6 +41,8 @@ class DoctorReport:
     num_folders: int
     """Result folders that were checked."""
     rebuilt: RebuildReport | None = None
+    set_aside: tuple[str, ...] = ()
+    """Damaged checkpoints that were renamed, each with the reason."""
 
     @property
     def is_healthy(self) -> bool:
@@ -53,6 +57,8 @@ class DoctorReport:
         """Print the report for people."""
         if self.rebuilt:
             _render_rebuilt(self.rebuilt, console)
+        for item in self.set_aside:
+            console.print(Text(visible(f"set aside: {item}")), soft_wrap=True)
         for problem in self.problems[:_MAX_SHOWN]:
             console.print(Text("problem: ", style="red").append(visible(problem), style="default"), soft_wrap=True)
         if len(self.problems) > _MAX_SHOWN:
@@ -66,11 +72,12 @@ class DoctorReport:
 
 
 def doctor(root: Path, *, rebuild_index: bool = False) -> DoctorReport:
-    """Compare index and result folders byte for byte.
+    """Compare index and result folders byte for byte, and look at everything else in a results folder.
 
     Args:
         root: results folder.
-        rebuild_index: make a new index from the folders first and set damaged folders aside.
+        rebuild_index: first make a new index from the folders, set damaged folders and checkpoints aside,
+            and remove what dead processes left.
 
     Returns:
         what was found, and done.
@@ -80,21 +87,21 @@ def doctor(root: Path, *, rebuild_index: bool = False) -> DoctorReport:
         StoreBusy: rebuilding while a run uses the store.
     """
     layout = Layout(root.absolute())
-    if not layout.index.exists() and not layout.cells.is_dir():
+    if not index_to_read(layout).exists() and not layout.cells.is_dir():
         raise not_a_store(root)
     rebuilt = rebuild(root) if rebuild_index else None
+    set_aside = mend_files(layout) if rebuild_index else ()
     good, problems = _check_folders(layout)
     num_folders = len(good) + len(problems)
     more, notes = _check_index(layout, good)
-    leftovers = len(list(layout.temporary.iterdir())) if layout.temporary.is_dir() else 0
-    if leftovers:
-        notes.append(f"{leftovers} unfinished folders in {layout.temporary.name}/; a run sweeps what is stale")
+    notes += file_notes(layout)
     return DoctorReport(
         root=str(root),
         problems=(*problems, *more),
         notes=tuple(notes),
         num_folders=num_folders,
         rebuilt=rebuilt,
+        set_aside=set_aside,
     )
 
 
@@ -109,7 +116,8 @@ def _check_folders(layout: Layout) -> tuple[list[Published], list[str]]:
 
 
 def _check_index(layout: Layout, good: list[Published]) -> tuple[list[str], list[str]]:
-    if not layout.index.exists():
+    index = index_to_read(layout)
+    if not index.exists():
         return ["there is no index (grid.db)"], []
     try:
         engine = schema.open_read_only(layout.root)
@@ -124,7 +132,7 @@ def _check_index(layout: Layout, good: list[Published]) -> tuple[list[str], list
                 return problems, []
             return list(_differences(connection, layout, good)), list(_unknown_results(connection, good))
     except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
-        return [f"{layout.index}: {getattr(error, 'orig', None) or error}"], []
+        return [f"{index}: {getattr(error, 'orig', None) or error}"], []
     finally:
         engine.dispose()
 

@@ -86,7 +86,7 @@ def rebuild(root: Path) -> RebuildReport:
         whose result is damaged become pending, so that the next run computes them again.
     """
     layout = Layout(root.absolute())
-    if not layout.root.is_dir() or not (layout.index.exists() or layout.cells.is_dir()):
+    if not layout.root.is_dir() or not (index_to_read(layout).exists() or layout.cells.is_dir()):
         raise not_a_store(root)
     places, ownership = opening.own(layout)
     try:
