@@ -43,7 +43,7 @@ def test_demo_is_the_promised_grid_and_offline() -> None:
     assert {cell.strategy for cell in trained} == {Strategy.QLORA}
     assert {cell.quantization for cell in trained} == {QuantizationSpec(type="nf4", double=True)}
     assert all(cell.data.revision and (cell.model is None or cell.model.revision) for cell in cells)
-    assert check_data(cells) == []
+    assert check_data(cells).faults == ()
 
 
 def test_demo_is_planned_as_minutes_on_two_cores() -> None:
@@ -89,4 +89,4 @@ def test_local_config_on_the_real_rows() -> None:
     config = load_config("goemotions-local", overrides=[f"dataset.path={REAL_DATA}"])
     cells = declared_cells(config, OfflineResolver())
     assert len(cells) == 36
-    assert check_data(cells) == []
+    assert check_data(cells).faults == ()
