@@ -185,7 +185,7 @@ def doctor(
     def store() -> int:
         from grid.doctor import doctor as examine
 
-        report = examine(Path(target), rebuild_index=rebuild)
+        report = examine(expanded(target), rebuild_index=rebuild)
         _show(report, as_json)
         return 0 if report.is_healthy else 1
 
@@ -207,7 +207,9 @@ def doctor(
         _show(report, as_json)
         return report.exit_code
 
-    is_store = rebuild or Path(target).expanduser().is_dir()
+    from grid.paths import expanded
+
+    is_store = rebuild or expanded(target).is_dir()
     _guarded(store if is_store else preflight, as_json=as_json)
 
 

@@ -15,7 +15,6 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 from grid.config_axes import (
@@ -28,12 +27,13 @@ from grid.config_axes import (
     check_overlap,
     check_per_axis,
 )
-from grid.config_rules import data_problems, recipe_problems
+from grid.config_rules import REVISION_RULE, data_problems, is_revision, recipe_problems
 from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
 from grid.label_groups import any_word_of, label_groups
+from grid.paths import expanded
 from grid.suggest import nearest
 from jobs.errors import ConfigError, Problem, one_line
 from jobs.spec import CheckpointSpec, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
@@ -134,7 +134,7 @@ def _read(name_or_path: str) -> tuple[str, str]:
     shipped = shipped_configs()
     if name_or_path in shipped:
         return f"{name_or_path}.yaml", shipped[name_or_path]
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     try:
         if not path.is_file():
             rule = "is a folder, not a config file" if path.is_dir() else "no such file and no shipped config"
@@ -291,6 +291,8 @@ def _models(axes: Sequence[Axis], revisions: Mapping[str, Any]) -> tuple[tuple[M
     for name in revisions:
         if name not in hub:
             problems.append(Problem(f"revisions.{name}", "is no hub model of this grid", suggestion=nearest(name, hub)))
+    wrong = [name for name, value in revisions.items() if isinstance(value, str) and not is_revision(value)]
+    problems += [Problem(f"revisions.{name}", REVISION_RULE, revisions[name]) for name in wrong]
     names = distinct_names(references)
     return tuple(
         dataclasses.replace(item, name=names[item.declared], requested=revisions.get(item.declared))
@@ -327,7 +329,7 @@ def _converted(section: str, key: str, value: Any) -> Any:
     if key == "eval_every" and value == "epoch":
         return None
     if section == "dataset" and key in ("id", "path"):
-        return "" if value is None else value if key == "id" else str(Path(value).expanduser().resolve())
+        return "" if value is None else value if key == "id" else str(expanded(value).resolve())
     if key == "label_groups" and value is not None:
         return label_groups(value)
     if key in ("keep_matching", "drop_matching") and isinstance(value, list):

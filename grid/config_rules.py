@@ -13,7 +13,10 @@ from jobs.spec import DataSpec, RecipeSpec
 
 REPLAY_LABELS = (2, 4, 8, 16)
 REPLAY_SAMPLES = (800, 1600, 2400)
+REVISION_RULE = "a branch, tag or commit: letters, digits and . _ / -, without .."
+_REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _DEFAULT = DataSpec(source="builtin")
+_RECIPE = RecipeSpec()
 
 
 def data_problems(data: DataSpec) -> list[Problem]:
@@ -43,7 +46,15 @@ def recipe_problems(recipe: RecipeSpec) -> list[Problem]:
     if recipe.warmup_ratio is not None and recipe.warmup_steps > 0:
         rule = "is given together with warmup_steps, which it would silently replace"
         problems.append(Problem("recipe.warmup_ratio", rule, str(recipe.warmup_ratio), "set warmup_steps: 0"))
+    if recipe.effective_beta != _RECIPE.effective_beta and recipe.class_weights != "effective_number":
+        rule = "has a meaning with class_weights: effective_number only"
+        problems.append(Problem("recipe.effective_beta", rule, str(recipe.effective_beta), "remove it"))
     return problems
+
+
+def is_revision(text: str) -> bool:
+    """True for what can be a branch, tag or commit of the hub, and cannot lead out of a folder."""
+    return _REVISION.fullmatch(text) is not None and ".." not in text and "//" not in text
 
 
 def _only(key: str, value: object, condition: str) -> Problem:
@@ -52,6 +63,8 @@ def _only(key: str, value: object, condition: str) -> Problem:
 
 def _hub(data: DataSpec) -> list[Problem]:
     problems = [_only("path", data.path, "source: files")] if data.path else []
+    if data.revision is not None and not is_revision(data.revision):
+        problems.append(Problem("dataset.revision", REVISION_RULE, data.revision))
     if not data.id:
         problems.append(
             Problem("dataset.id", "is required with source: hub", None, "such as google-research-datasets/go_emotions")

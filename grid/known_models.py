@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from grid.paths import expanded
 from grid.suggest import nearest
 from jobs.errors import Problem
 
@@ -109,7 +110,7 @@ def reference(declared: str, path: str) -> ModelReference | Problem:
         return ModelReference(declared=declared, name=declared, source=known.source, location=known.location)
     if not declared or not declared.isprintable():
         return Problem(path, "a model name must be printable text")
-    folder = Path(declared).expanduser()
+    folder = expanded(declared)
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             return Problem(path, "this folder holds no model: config.json is missing", declared)

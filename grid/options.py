@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from grid.paths import expanded
 from jobs.errors import ConfigError, Problem
 from jobs.spec import RESUMED_KINDS, FailureKind
 
@@ -38,7 +39,7 @@ class RunOptions:
         if self.results is not None and "://" in self.results:
             rule = "results on an object store are not supported yet: give a folder and copy it afterwards"
             raise ConfigError([Problem("--results", rule, self.results.split("?")[0])])
-        return Path(self.results or f"results/{grid}").expanduser().absolute()
+        return expanded(self.results or f"results/{grid}").absolute()
 
 
 def parse_kinds(text: str | None) -> frozenset[FailureKind]:

@@ -1,4 +1,4 @@
-"""F32: the hub is offline, closed, slow or busy: downloads happen in preflight, trials need no hub, messages name the cache."""
+"""F32: the hub is offline, closed or busy: downloads happen in preflight, trials need none, messages name the cache."""
 
 from __future__ import annotations
 

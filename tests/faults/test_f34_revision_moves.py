@@ -1,4 +1,4 @@
-"""F34: a branch of the hub moves between two runs: the commit of the first run stays in the store and in cells' identity."""
+"""F34: a branch of the hub moves between two runs: the commit of the first run stays in store and identity."""
 
 from __future__ import annotations
 
