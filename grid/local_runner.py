@@ -6,6 +6,7 @@ import time
 
 from grid.queue import Queue
 from grid.runner import OnEvent, PackSession, ShouldStop, Site, Trial, TrialModule, WarmState, given_back, load_trial
+from jobs.failpoints import failpoint
 from jobs.spec import Event, EventKind, PackSpec
 from jobs.storage import Layout
 
@@ -43,8 +44,9 @@ class LocalRunner:
             while (event := session.advance()) is not None:
                 for item in _with_leftovers(event, session, queue):
                     on_event(item)
-                if should_stop():
+                if should_stop() and not session.was_stopped:
                     session.stop()
+                    failpoint("stop.sent")
         finally:
             session.close()
         if session.has_raised:

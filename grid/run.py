@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from grid.disk_guard import DiskGuard
+from grid.fault_watch import EnvironmentWatch
 from grid.finish import finish_pictures
 from grid.options import RunOptions
 from grid.outlook import Outlook, check, look_ahead
@@ -28,7 +29,8 @@ from grid.store import CellRow, Store, peek
 from grid.summary import Summary
 from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
-from jobs.spec import CellState, Event, FailureKind, PackedCell
+from jobs.failpoints import failpoint
+from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ def _close_books(
     summary = _summary(outlook, before, after, signals, stopped)
     try:
         _sweep_checkpoints(outlook, after)
+        failpoint("run.before_finish")
         store.finish_run(summary.exit_code)
     except EnvironmentProblem as error:
         summary = replace(summary, stopped=stopped or str(error))
@@ -134,32 +137,27 @@ def _train(
     plan, _ = outlook.available()
     site = Site(results=outlook.root, cache=cache_root(), trial_module=trial_module)
     with ExitStack() as stack:
-        if ray is not None and ray.is_private:
-            try:
+        try:
+            if ray is not None and ray.is_private:
                 stack.enter_context(ray)
-            except EnvironmentProblem as error:
-                return str(error)
+            where = ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"
+        except EnvironmentProblem as error:
+            return str(error)
         runner = _runner(site, ray, plan.parallel)
         stack.callback(runner.close)
-        console.print(escape(ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"))
+        console.print(escape(where))
         view = stack.enter_context(Progress(console))
         cells = [planned.cell for pack in plan.packs for planned in pack.cells]
         view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
-        guard = DiskGuard(store.folders, disk_full=lambda: store.disk_full)
-
-        def watch(event: Event, packed: PackedCell | None) -> None:
-            guard.on_event(event)
-            view.on_event(event)
-
+        guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch())
         recorder = Recorder(
             store,
             Layout(outlook.root),
             _batches(plan),
             epoch=store.epoch,
-            watch=watch,
+            watch=lambda event, packed: view.on_event(event),
         )
-        stopped = work(runner, recorder, lambda: signals.should_stop() or guard.must_stop())
-        return guard.reason or stopped
+        return work(runner, recorder, signals.should_stop, guards=guards)
 
 
 def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:

@@ -11,6 +11,7 @@ from grid.runner import OnEvent, ShouldStop, Site
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.silence import SilenceWatch
 from grid.tune_runner.watchdog import Watchdog
+from jobs.failpoints import failpoint
 from jobs.spec import Command, CommandKind, Event
 
 _logger = logging.getLogger("ray.finegrid")
@@ -71,3 +72,4 @@ class PassState:
                 self._stopped.add(pack.pack_id)
                 with self.guard():
                     self.mailbox.send(pack.pack_id, Command(kind=CommandKind.STOP))
+                    failpoint("stop.sent")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from grid.fault_watch import EnvironmentWatch
 from grid.passes import MAX_IDLE_PASSES, work
 from grid.queue import Queue
 from grid.recorder import Recorder
@@ -59,3 +60,22 @@ def test_passes_without_progress_end(tmp_path: Path) -> None:
 def test_an_environment_problem_ends_with_advice(tmp_path: Path) -> None:
     reason = work(ScriptedRunner("!"), recorder(tmp_path, 1), lambda: False)
     assert reason is not None and reason.startswith("the disk is full.") and "same command" in reason
+
+
+class EnvironmentFails(ScriptedRunner):
+    """Fails one cell a pass because of the environment, as long as it is not told to stop."""
+
+    def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
+        while not should_stop() and (pack := queue.next_pack()) is not None:
+            (packed,) = pack.cells
+            data = {"kind": "environment", "reason": "no network"}
+            ids = {"cell_id": packed.cell.cell_id, "attempt": packed.attempt}
+            on_event(Event(kind=EventKind.CELL_FAILED, pack_id=pack.pack_id, data=data, **ids))
+            on_event(Event(kind=EventKind.PACK_FINISHED, pack_id=pack.pack_id))
+
+
+def test_a_guard_stops_the_passes_with_its_reason(tmp_path: Path) -> None:
+    books = recorder(tmp_path, 10)
+    reason = work(EnvironmentFails(""), books, lambda: False, guards=(EnvironmentWatch(),))
+    assert reason is not None and "no network" in reason
+    assert books.queue.num_finished == 3 and not books.queue.is_finished
