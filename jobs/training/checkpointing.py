@@ -176,6 +176,8 @@ class Checkpoints:
         """Tell of the checkpoints that were written since the last call, and free cells that were given up."""
         for future in [future for future in self._open if future.done()]:
             writing, error = self._open.pop(future), future.exception()
+            if writing.run.cell_id not in self._saved:
+                continue  # its fate is known: nobody asks for it any more
             if error is None:
                 yield self.desk.event(EventKind.CHECKPOINTED, writing.run.packed, step=writing.step)
             else:
