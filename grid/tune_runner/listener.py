@@ -48,11 +48,13 @@ class Listener(Callback):  # type: ignore[misc]
         with self._pass.guard():
             self._pass.silence.ended(_pack_id(trial))
             self._tell(Event(kind=EventKind.PACK_FINISHED, pack_id=_pack_id(trial)))
+            trial.config["pack"].forget()
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Report a pack whose worker died, or give it back when the worker only wanted to be replaced."""
         with self._pass.guard():
             self._end(_pack_id(trial), _error_text(trial))
+            trial.config["pack"].forget()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Look whether to stop, and whether somebody has gone silent.

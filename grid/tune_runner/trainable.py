@@ -15,6 +15,7 @@ from ray.tune.result import DONE
 from grid.runner import PackSession, Site, Trial, TrialModule, WarmState, load_trial
 from grid.tune_runner.driver_watch import DriverWatch, this_driver
 from grid.tune_runner.mailbox import fetcher
+from grid.tune_runner.pack_text import PackText
 from grid.tune_runner.silence import Worker
 from jobs.spec import Command, CommandKind, Event, EventKind, PackSpec, dumps, loads, to_json
 from jobs.storage import Layout
@@ -60,7 +61,7 @@ def order(pack: PackSpec, site: Site, mailbox: str) -> dict[str, Any]:
     return {
         "pack_id": pack.pack_id,
         "resources": to_json(pack.resources),
-        "pack": dumps(pack),
+        "pack": PackText(dumps(pack)),
         "results": str(site.results),
         "cache": str(site.cache),
         "trial_module": site.trial_module,
@@ -113,7 +114,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
     def _open(self, config: dict[str, Any]) -> None:
         DriverWatch.begin(config["driver"])
         self._worker = str(Worker.this())
-        pack = loads(PackSpec, config["pack"])
+        pack = loads(PackSpec, config["pack"].text)
         site = Site(
             results=Path(config["results"]), cache=Path(config["cache"]), trial_module=str(config["trial_module"])
         )
