@@ -30,6 +30,7 @@ from grid.config_axes import (
 from grid.config_rules import REVISION_RULE, data_problems, is_revision, recipe_problems
 from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
+from grid.config_secrets import secret_problems
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
 from grid.label_groups import any_word_of, label_groups
@@ -117,6 +118,7 @@ def load_config(name_or_path: str | None, *, overrides: Sequence[str] = (), allo
     if not isinstance(document, dict):
         raise ConfigError(problems or [Problem(where, "must be a mapping at the top")])
     problems += apply_overrides(document, overrides)
+    problems += secret_problems(document)
     config, faults = check_document(document, allow_large=allow_large)
     if config is None or problems or faults:
         raise ConfigError([*problems, *faults])

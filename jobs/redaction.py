@@ -8,13 +8,15 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote, quote_plus, unquote
 
 _SECRET_NAME = re.compile(r"(TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|PRIVATE_KEY|CREDENTIAL)", re.IGNORECASE)
 _NO_SECRET = re.compile(r"(TOKENIZERS_PARALLELISM|HF_TOKEN_PATH|.*_(FILE|PATH|URI)|RAY_AUTH_MODE)", re.IGNORECASE)
+_CREDENTIALS = re.compile(r"(?i)(\b[a-z][a-z0-9+.-]+:/{1,2})[^/\s@\"']+(?=@)")
+"""user:password of a URL: such a variable (a proxy, an endpoint) is a secret as a whole."""
 _SHAPES = (
     re.compile(r"()\bhf_[A-Za-z0-9]{8,}\b"),  # the hub's tokens
-    re.compile(r"(://)[^/\s@\"']+(?=@)"),  # user:password of a URL
+    _CREDENTIALS,
     re.compile(r"(?i)([?&](?:token|access_token|api_key|sig|signature)=)[^&\s\"']+"),
     re.compile(r"(?i)(authorization\W{1,5}(?:bearer|basic) +)[^\s\"']+"),
     re.compile(r"(?i)(\bbearer +)[A-Za-z0-9._~+/=-]{20,}"),
@@ -38,7 +40,7 @@ def redact(text: str) -> str:
         the text with the values of environment variables whose names look secret (also in base64 or as part of a
         URL), hub tokens, and credentials in URLs and headers replaced.
     """
-    for secret in _written_forms(frozenset(_secrets(os.environ).values()) | _withheld):
+    for secret in _written_forms(frozenset(_secrets(os.environ).values()) | frozenset(_withheld)):
         text = text.replace(secret, HIDDEN)
     for shape in _SHAPES:
         text = shape.sub(rf"\g<1>{HIDDEN}", text)
@@ -71,7 +73,8 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in environment.items()
-        if len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name) and not _NO_SECRET.fullmatch(name)
+        if _CREDENTIALS.search(value)
+        or (len(value) >= _SHORTEST_SECRET and _SECRET_NAME.search(name) and not _NO_SECRET.fullmatch(name))
     }
 
 
@@ -79,9 +82,16 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
 def _written_forms(secrets: frozenset[str]) -> tuple[str, ...]:
     """The secrets as they may appear in texts, longest first."""
     forms: set[str] = set()
-    for secret in secrets:
+    for secret in secrets | {part for secret in secrets for part in _passwords(secret)}:
         forms |= {secret, quote(secret, safe=""), quote_plus(secret), *_encoded(secret.encode())}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
+
+
+def _passwords(url: str) -> Iterator[str]:
+    """The password of a URL by itself: libraries repeat it without the rest."""
+    if _CREDENTIALS.search(url):
+        _, _, password = url.partition("@")[0].rpartition(":")
+        yield from (form for form in {password, unquote(password)} if len(form) >= _SHORTEST_SECRET and "/" not in form)
 
 
 def _encoded(secret: bytes) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""F36: files whose rows are broken, end to end: each fault with file and line, exit 2; or dropped, counted, to a share."""
+"""F36: files whose rows are broken, end to end: faults with file and line, exit 2; or dropped, counted, to a share."""
 
 from __future__ import annotations
 

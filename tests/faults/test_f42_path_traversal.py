@@ -12,8 +12,8 @@ from tests.faults.harness import Grid, write_document
 from tests.faults.hub_grids import MODEL_FILES, hub_grid
 
 HOSTILE = [
-    "../../x", "/etc/x", "a/../../b", "", ".", "..", "a\0b", "a\nb", "-rf", "%2e%2e%2fx", "..%2fx", "a" * 65, "a\u202eb",
-    "~x", "a b/c",
+    "../../x", "/etc/x", "a/../../b", "", ".", "..", "a\0b", "a\nb", "-rf", "%2e%2e%2fx", "..%2fx", "a" * 65,
+    "a\u202eb", "~x", "a b/c",
 ]  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def test_base64_wherever_it_begins(before: str, after: str) -> None:
         "hf_abcdefghijklmnop",
         "https://user:pa55word@host/x",
         "https://just-a-key@host/x",
+        "path/https:/user:pa55word@host",
         "https://host/x?token=abcdefgh",
         "https://host/x?a=1&access_token=abcdefgh&b=2",
         "Authorization: Bearer abcdefgh12345678",
@@ -55,6 +56,13 @@ def test_shapes_of_secrets(text: str) -> None:
 )
 def test_ordinary_text_stays(text: str) -> None:
     assert redact(text) == text and not holds_secret(text)
+
+
+def test_variables_that_hold_a_password_in_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://me:s3cret-word@proxy:80")
+    assert redact("proxy refused me:s3cret-word") == f"proxy refused me:{HIDDEN}"
+    with withheld_secrets():
+        assert "HTTPS_PROXY" not in os.environ
 
 
 def test_short_values_and_paths_are_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
