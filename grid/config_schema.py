@@ -93,6 +93,11 @@ class RecipeSection(_Section):
     select_on: Literal["last", *SELECTION_METRICS] = "accuracy"  # type: ignore[valid-type]
     max_length: Annotated[int, Field(ge=4, le=131_072)] = _RECIPE.max_length
     length_bucketing: Annotated[int, Field(ge=2, le=65_536)] | None = _RECIPE.length_bucketing
+    truncation: Literal["right", "left"] = "right"
+    class_weights: Literal["none", "inverse", "effective_number"] = "none"
+    effective_beta: Annotated[float, Field(gt=0, lt=1)] = _RECIPE.effective_beta
+    focal_gamma: Annotated[float, Field(ge=0, le=20)] = _RECIPE.focal_gamma
+    resample: Annotated[float, Field(ge=0, lt=1)] | None = _RECIPE.resample
 
 
 class LoraSection(_Section):

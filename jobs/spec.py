@@ -186,10 +186,21 @@ class RecipeSpec:
     select_on: str = "accuracy"
     """Validation metric that picks the best state, or `last`."""
     max_length: int = 128
-    """Tokens; longer texts are cut at the right and counted."""
+    """Tokens; longer texts are cut at the side that `truncation` names, and counted."""
     length_bucketing: int | None = None
     """Optimiser steps whose rows are sorted by length together, so that a step's texts are of similar length;
     None: rows in shuffled order."""
+    truncation: str = "right"
+    """right | left: which end of a text that is too long is cut off."""
+    class_weights: str = "none"
+    """none | inverse | effective_number: what makes rows (multi-label: positives) of rare labels count more."""
+    effective_beta: float = 0.999
+    """With class_weights: effective_number, how slowly further rows of a label add to its effective number."""
+    focal_gamma: float = 0.0
+    """Exponent of the focal loss; 0: plain cross-entropy, or binary cross-entropy of every label."""
+    resample: float | None = None
+    """Draw training rows such that a label with n rows has a share like n ** resample; 0: all labels alike. None: every
+    row once an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)

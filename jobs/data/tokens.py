@@ -46,7 +46,9 @@ class TokenisedTexts:
     """Texts that gave no token and got one."""
 
 
-def tokenise(tokenizer: Any, key: str, texts: Sequence[str], *, max_length: int, cache: Path | None) -> TokenisedTexts:
+def tokenise(
+    tokenizer: Any, key: str, texts: Sequence[str], *, max_length: int, cache: Path | None, side: str = "right"
+) -> TokenisedTexts:
     """Turn texts into token ids.
 
     Args:
@@ -55,6 +57,7 @@ def tokenise(tokenizer: Any, key: str, texts: Sequence[str], *, max_length: int,
         texts: already checked; no lone surrogates.
         max_length: most tokens a text may keep, special tokens included.
         cache: folder for files; None: process only.
+        side: right | left: which end of a text that is too long is cut off.
 
     Returns:
         ids and counts.
@@ -67,13 +70,14 @@ def tokenise(tokenizer: Any, key: str, texts: Sequence[str], *, max_length: int,
         raise DataError(
             f"recipe.max_length = {max_length}: must be above {num_special}, this tokenizer's special tokens"
         )
+    key = key if side == "right" else f"{key} cut at the {side}"
     with _LOCK:
         if sum(len(shelf) for shelf in _SHELVES.values()) * limit > _MAX_KEPT_TOKENS:
             _SHELVES.clear()
         shelf = _SHELVES.setdefault((key, limit), {})
         missing = [text for text in dict.fromkeys(texts) if text not in shelf]
         if missing:
-            shelf.update(zip(missing, _load_or_encode(tokenizer, key, missing, limit, cache), strict=True))
+            shelf.update(zip(missing, _load_or_encode(tokenizer, key, missing, limit, cache, side), strict=True))
         encoded = [shelf[text] for text in texts]
     return TokenisedTexts(
         ids=tuple(item.ids for item in encoded),
@@ -82,26 +86,28 @@ def tokenise(tokenizer: Any, key: str, texts: Sequence[str], *, max_length: int,
     )
 
 
-def _load_or_encode(tokenizer: Any, key: str, texts: list[str], limit: int, cache: Path | None) -> list[_Encoded]:
+def _load_or_encode(
+    tokenizer: Any, key: str, texts: list[str], limit: int, cache: Path | None, side: str
+) -> list[_Encoded]:
     if cache is None:
-        return _encode(tokenizer, texts, limit)
+        return _encode(tokenizer, texts, limit, side)
     path = cache / "tokens" / f"{_file_key(key, texts, limit)}.safetensors"
     if (body := read_cached(path)) is not None:
         return _unpacked(body)
-    encoded = _encode(tokenizer, texts, limit)
+    encoded = _encode(tokenizer, texts, limit, side)
     write_cached(path, _packed(encoded))
     return encoded
 
 
-def _encode(tokenizer: Any, texts: list[str], limit: int) -> list[_Encoded]:
-    side, tokenizer.truncation_side = tokenizer.truncation_side, "right"
+def _encode(tokenizer: Any, texts: list[str], limit: int, side: str) -> list[_Encoded]:
+    before, tokenizer.truncation_side = tokenizer.truncation_side, side
     try:
         rows = _ids(tokenizer, texts, truncation=True, max_length=limit)
         # Only rows of full length can have been cut: their true length tells.
         full = [index for index, ids in enumerate(rows) if len(ids) == limit]
         lengths = [len(ids) for ids in _ids(tokenizer, [texts[index] for index in full])] if full else []
     finally:
-        tokenizer.truncation_side = side
+        tokenizer.truncation_side = before
     is_truncated = dict(zip(full, (length > limit for length in lengths), strict=True))
     stand_in = _stand_in(tokenizer)
     return [

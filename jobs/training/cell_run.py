@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -15,6 +16,7 @@ from jobs.spec import MetricValue, PackedCell, RecipeSpec, Strategy
 from jobs.training import schedule
 from jobs.training.adapters import adapter_shapes, initial_adapters, seeded_generator
 from jobs.training.bank import Shapes
+from jobs.training.losses import CellLoss, class_weights
 
 EVALUATION_TEXTS = 256
 """Texts of one evaluation pass over all cells of a group together; an eighth of it at least for each."""
@@ -145,6 +147,7 @@ class CellRun:
                 seed=self.packed.cell.seed,
                 num_train=self.data.num_train,
                 lengths=self.data.train_lengths,
+                weights=self._row_weights,
                 first_step=self.step,
             )
         if self._micro_done == len(self._micro):
@@ -155,6 +158,29 @@ class CellRun:
             rows=rows,
             step_rows=sum(len(m) for m in self._micro),
             completes_step=self._micro_done == len(self._micro),
+        )
+
+    @cached_property
+    def _row_weights(self) -> np.ndarray | None:
+        temper = self.recipe.resample
+        return (
+            None if temper is None else schedule.row_weights(self.data.labels["train"], self.num_labels, temper=temper)
+        )
+
+    @cached_property
+    def loss(self) -> CellLoss:
+        """What the cell minimises; its class weights follow from its training rows."""
+        recipe, is_multi = self.recipe, self.packed.cell.data.task == "multi_label"
+        return CellLoss(
+            is_multi_label=is_multi,
+            focal_gamma=recipe.focal_gamma,
+            weights_C=class_weights(
+                recipe.class_weights,
+                self.data.labels["train"],
+                self.num_labels,
+                is_multi_label=is_multi,
+                beta=recipe.effective_beta,
+            ),
         )
 
     @property

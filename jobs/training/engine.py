@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from jobs.models.head import DropoutFn, apply_head
@@ -24,6 +23,7 @@ from jobs.models.loading import Base
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun, MicroBatch
 from jobs.training.dropout import packed_dropout
+from jobs.training.losses import CellTargets, text_losses
 from jobs.training.low_rank import GroupAdapters
 from jobs.training.ragged import CellGroup, RaggedBatch, ragged_batch, step_key
 from jobs.training.recomputation import recomputed_layers
@@ -280,9 +280,11 @@ def _without_absent_classes(logits_nbC: Tensor, runs: Sequence[CellRun]) -> Tens
 
 def _losses(logits_nbC: Tensor, group: CellGroup, runs: Sequence[CellRun], taken: Sequence[MicroBatch]) -> Tensor:
     """Each cell's share of its own effective batch's mean loss."""
-    labels = [run.data.labels["train"][micro.rows] for run, micro in zip(runs, taken, strict=True)]
-    labels_S = torch.from_numpy(np.concatenate(labels)).to(logits_nbC.device)
-    loss_S = F.cross_entropy(unpad_rows(logits_nbC, group.text_places), labels_S, reduction="none")
+    targets = [
+        CellTargets(loss=run.loss, num_labels=run.num_labels, labels=run.data.labels["train"][micro.rows])
+        for run, micro in zip(runs, taken, strict=True)
+    ]
+    loss_S = text_losses(unpad_rows(logits_nbC, group.text_places), targets)
     weight_n = torch.tensor([1.0 / micro.step_rows for micro in taken], device=logits_nbC.device)
     return pad_rows(loss_S, group.text_places).sum(1) * weight_n
 

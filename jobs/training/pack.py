@@ -297,7 +297,14 @@ def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
     counts = dict(data.counts)
     for name in ("train", "validation", "test"):
         texts = getattr(data, name).texts
-        found = tokenise(base.tokenizer, base.tokenizer_key, texts, max_length=cell.recipe.max_length, cache=cache)
+        found = tokenise(
+            base.tokenizer,
+            base.tokenizer_key,
+            texts,
+            max_length=cell.recipe.max_length,
+            cache=cache,
+            side=cell.recipe.truncation,
+        )
         tokens[name] = found.ids
         counts["texts_truncated"] = counts.get("texts_truncated", 0) + found.num_truncated
         counts["texts_empty"] = counts.get("texts_empty", 0) + found.num_empty

@@ -153,3 +153,11 @@ def test_the_process_cache_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_texts() -> None:
     assert tokenise(_tokenizer(), "k", [], max_length=4, cache=None).ids == ()
+
+
+def test_the_left_end_goes_when_asked_and_is_kept_apart(tmp_path: Path) -> None:
+    texts = ["a b c d e"]
+    for _ in range(2):  # the second time from the file
+        assert _lists(tokenise(_tokenizer(framed=True), "left", texts, max_length=4, cache=tmp_path)) == [[2, 4, 5, 3]]
+        found = tokenise(_tokenizer(framed=True), "left", texts, max_length=4, cache=tmp_path, side="left")
+        assert _lists(found) == [[2, 7, 8, 3]] and found.num_truncated == 1

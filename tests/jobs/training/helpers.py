@@ -64,7 +64,15 @@ def cache_without_dropout(family: str, cache: Path, folder: Path) -> Path:
     return folder
 
 
-def random_data(seed: int, *, num_labels: int, num_train: int, vocabulary: int = 1000, longest: int = 14) -> CellData:
+def random_data(
+    seed: int,
+    *,
+    num_labels: int,
+    num_train: int,
+    vocabulary: int = 1000,
+    longest: int = 14,
+    task: str = "single_label",
+) -> CellData:
     """Texts whose first tokens depend on the label, so that there is something to learn."""
     rng = np.random.default_rng(seed)
     tokens, labels, ids = {}, {}, {}
@@ -74,6 +82,10 @@ def random_data(seed: int, *, num_labels: int, num_train: int, vocabulary: int =
         for text, label in zip(texts, labels[split], strict=True):
             text[:2] = 150 + label
         tokens[split] = tuple(texts)
+        if task == "multi_label":  # the label itself, and some more
+            labels[split] = (np.eye(num_labels)[labels[split]] + (rng.random((rows, num_labels)) < 0.2) > 0).astype(
+                "u1"
+            )
         ids[split] = tuple(f"{split}-{i}" for i in range(rows))
     names = tuple(f"label{i}" for i in range(num_labels))
     return CellData(label_names=names, tokens=tokens, labels=labels, row_ids=ids, hashes={}, counts={}, marks=())
@@ -86,13 +98,14 @@ def packed_cell(
     lora: LoraSpec | None = None,
     strategy: Strategy = Strategy.LORA,
     num_labels: int = 3,
+    task: str = "single_label",
 ) -> PackedCell:
     cell = CellSpec(
         cell_id=f"{seed:016x}",
         grid="test",
         strategy=strategy,
         seed=seed,
-        data=DataSpec(source="builtin", num_labels=num_labels),
+        data=DataSpec(source="builtin", num_labels=num_labels, task=task),
         recipe=recipe,
         model=ModelSpec(name="tiny", source="tiny", location="bert"),
         lora=(lora or LoraSpec()) if strategy.has_adapters else None,
@@ -102,10 +115,17 @@ def packed_cell(
 
 
 def make_run(
-    base: Base, seed: int, *, num_labels: int = 3, num_train: int = 32, longest: int = 14, **cell: object
+    base: Base,
+    seed: int,
+    *,
+    num_labels: int = 3,
+    num_train: int = 32,
+    longest: int = 14,
+    task: str = "single_label",
+    **cell: object,
 ) -> CellRun:
-    data = random_data(seed, num_labels=num_labels, num_train=num_train, longest=longest)
-    return start_cell(packed_cell(seed, num_labels=num_labels, **cell), data, base)  # type: ignore[arg-type]
+    data = random_data(seed, num_labels=num_labels, num_train=num_train, longest=longest, task=task)
+    return start_cell(packed_cell(seed, num_labels=num_labels, task=task, **cell), data, base)  # type: ignore[arg-type]
 
 
 def engine_for(base: Base, runs: list[CellRun], *, slots: int | None = None) -> PackEngine:

@@ -122,3 +122,30 @@ def test_eight_bit_optimizer_trains(cache: Path) -> None:
     engine = engine_for(base, [run])
     losses = train(engine, run, 16)
     assert np.mean(losses[-4:]) < np.mean(losses[:4])
+
+
+def test_cells_with_losses_of_every_kind_train_together_as_alone(cache: Path) -> None:
+    base = tiny_base("bert", cache)
+    declared = [
+        {"recipe": RecipeSpec(epochs=2, learning_rate=3e-3)},
+        {"recipe": RecipeSpec(epochs=2, learning_rate=3e-3, class_weights="inverse", focal_gamma=2.0)},
+        {"recipe": RecipeSpec(epochs=2, learning_rate=3e-3), "task": "multi_label", "num_labels": 5},
+        {
+            "recipe": RecipeSpec(epochs=2, learning_rate=3e-3, class_weights="effective_number", resample=0.3),
+            "task": "multi_label",
+            "num_labels": 4,
+        },
+    ]
+
+    def runs() -> list[CellRun]:
+        return [make_run(base, 40 + seed, **settings) for seed, settings in enumerate(declared)]  # type: ignore[arg-type]
+
+    together = runs()
+    engine = engine_for(base, together)
+    packed = [[run.last_finite_loss for run in together] for _ in range(12) if not engine.step()]
+    predicted = engine.predict(together, "test")
+    for place, run in enumerate(runs()):
+        alone = engine_for(base, [run])
+        losses = train(alone, run, 12)
+        np.testing.assert_allclose([step[place] for step in packed], losses, rtol=1e-4)
+        np.testing.assert_allclose(predicted[place], alone.predict([run], "test")[0], atol=2e-4)

@@ -134,3 +134,30 @@ def test_batches_of_any_recipe(recipe: RecipeSpec, seed: int, texts: list[int], 
     product = recipe.batch_size * recipe.gradient_accumulation
     single = replace(recipe, batch_size=1, gradient_accumulation=product)
     assert [list(chain(*step)) for step in steps(single)] == [list(chain(*step)) for step in every]
+
+
+@pytest.mark.parametrize(("temper", "shares"), [(0.0, [1 / 3, 1 / 3, 1 / 3]), (0.5, [8, 4, 2]), (1.0, [64, 16, 4])])
+def test_tempered_rows_have_the_promised_shares(temper: float, shares: list[float]) -> None:
+    labels = np.repeat([0, 1, 2], [64, 16, 4])
+    weights = schedule.row_weights(labels, 3, temper=temper)
+    expected = np.array(shares) / sum(shares)
+    np.testing.assert_allclose([weights[labels == c].sum() for c in range(3)], expected, rtol=1e-12)
+    orders = [schedule.epoch_order(RecipeSpec(), seed=1, epoch=e, num_train=84, weights=weights) for e in range(400)]
+    drawn = np.bincount(labels[np.concatenate(orders)], minlength=3) / (400 * 84)
+    np.testing.assert_allclose(drawn, expected, atol=0.005)
+    assert all(len(order) == 84 for order in orders)
+    often = np.bincount(orders[0], minlength=84)
+    assert np.all(np.abs(often - weights * 84) < 1)  # rounded up or down, never further off
+
+
+def test_rows_with_several_labels_count_as_their_rarest() -> None:
+    labels = np.array([[1, 0], [1, 0], [1, 1], [1, 0]], np.uint8)
+    np.testing.assert_allclose(schedule.row_weights(labels, 2, temper=0.0), np.array([1, 1, 4, 1]) / 7)
+
+
+def test_resampled_order_is_a_function_of_seed_and_epoch_and_can_be_entered_late() -> None:
+    recipe = RecipeSpec(epochs=3, batch_size=4, resample=0.0)
+    weights = schedule.row_weights(np.repeat([0, 1], [15, 5]), 2, temper=0.0)
+    every = list(schedule.effective_batches(recipe, seed=3, num_train=20, weights=weights))
+    late = list(schedule.effective_batches(recipe, seed=3, num_train=20, weights=weights, first_step=7))
+    assert [m.tolist() for step in every[7:] for m in step] == [m.tolist() for step in late for m in step]
