@@ -1,0 +1,326 @@
+"""What the orchestrator itself costs: a large grid with a trainer that does nothing, through Ray Tune.
+
+python benchmarks/orchestration.py --cells 10000 --json [--out FILE] [--raw-trials N]
+
+prints {"overhead_ms_per_cell": ..., "runs": {...}, "raw_tune": {...}, "planning": {...}, ...}. Every figure is of a
+real process: `python -m grid.run` with another trial module, `finegrid status`, `finegrid export`.
+`benchmarks/README.md` says what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine_facts import machine_facts
+
+from grid.store.filesystem import filesystem_type
+
+HERE = Path(__file__).resolve().parent
+AIMS = {
+    "overhead_ms_per_cell": 20.0,
+    "growth": 1.1,
+    "growth_of_driver_cpu": 1.1,
+    "driver_kib_per_cell": 1.0,
+    "planning_s": 2.0,
+    "status_s": 2.0,
+    "export_s": 2.0,
+}
+"""Upper limits. Growth: cost of a further cell in the large grid over that in the small one, 1.1 for noise."""
+MODELS = ["tiny-bert", "tiny-gpt2", "tiny-llama-3.2", "tiny-qwen2.5", "tiny-gemma-3"]
+_TIMEOUT_S = 3600
+_MIN_POINTS = 3
+_STARTUP_SHARE = 0.1
+"""Samples of the first tenth of the cells are left out of slopes: libraries still load and caches fill."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; 0 when every aim is met."""
+    options = _parser().parse_args(arguments)
+    found = measure(options)
+    text = json.dumps(found, indent=1)
+    if options.out is not None:
+        options.out.write_text(text + "\n", "utf-8")
+    print(text if options.json else table(found))
+    return 0 if all(is_met is not False for is_met in found["met"].values()) else 1
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Run a small and a large grid, raw Ray Tune, and the reading commands over the large one.
+
+    Returns:
+        plain JSON values.
+    """
+    facts = machine_facts()
+    folder = Path(tempfile.mkdtemp(prefix="finegrid-bench-", dir=options.folder))
+    try:
+        small = max(options.cells // 10, 1)
+        runs = {str(cells): run_grid(folder, cells) for cells in dict.fromkeys((small, options.cells))}
+        found = {
+            "cells": options.cells,
+            "runs": runs,
+            "raw_tune": measure_raw(options.raw_trials) if options.raw_trials else None,
+            **measure_reading(folder, options.cells, options.repeats),
+            "disk": {"file_system": filesystem_type(folder), "fsync_ms": _fsync_ms(folder)},
+        }
+    finally:
+        shutil.rmtree(folder)
+    return _summary(found, runs[str(small)], runs[str(options.cells)]) | found | {"machine": facts}
+
+
+def _summary(found: dict[str, Any], small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
+    """The figures that have an aim, and whether each is met; None where a run was too short to say."""
+    figures = {
+        "overhead_ms_per_cell": large["ms_per_cell"],
+        "growth": _ratio(large["ms_per_further_cell"], small["ms_per_further_cell"]),
+        "growth_of_driver_cpu": _ratio(
+            large["driver_cpu_ms_per_further_cell"], small["driver_cpu_ms_per_further_cell"]
+        ),
+        "driver_kib_per_cell": large["driver_kib_per_cell"],
+        "planning_s": found["planning"]["finished_s"],
+        "status_s": max(found["status"].values()),
+        "export_s": found["export"]["csv_s"],
+    }
+    met = {name: None if figures[name] is None else figures[name] <= aim for name, aim in AIMS.items()}
+    return {**figures, "aims": AIMS, "met": met}
+
+
+def _ratio(large: float | None, small: float | None) -> float | None:
+    return large / small if large and small else None
+
+
+def config_of(folder: Path, cells: int) -> Path:
+    """Write a config of so many cells: models x label counts x sizes, as a grid of people has them, the rest seeds.
+
+    Args:
+        folder: where to write it.
+        cells: a multiple of 100 for five models, of ten for one; others are rounded down.
+    """
+    models, labels, sizes = (5, 4, 5) if cells >= 100 else (1, 2, 5) if cells >= 10 else (1, 1, 1)
+    document = {
+        "name": "orchestration",
+        "axes": {
+            "model": MODELS[:models],
+            "strategy": ["lora"],
+            "num_labels": [2, 4, 8, 16][:labels],
+            "num_samples": [32, 64, 96, 128, 160][:sizes],
+            "seed": list(range(cells // (models * labels * sizes))),
+        },
+        "dataset": {"source": "builtin", "rows": 3000, "test_per_label": 5, "validation_per_label": 5},
+        "compute": {"device": "cpu"},
+    }
+    path = folder / f"{cells}.yaml"
+    path.write_text(json.dumps(document), "utf-8")
+    return path
+
+
+def run_grid(folder: Path, cells: int) -> dict[str, Any]:
+    """Run a grid to its end through Ray Tune.
+
+    Returns:
+        what it cost; see `benchmarks/README.md`.
+    """
+    _say(f"a run of {cells:,} cells")
+    config, record_path = config_of(folder, cells), folder / f"{cells}-record.json"
+    load = os.getloadavg()[0]
+    began_s = time.perf_counter()
+    arguments = [str(config), "--results", str(folder / str(cells)), "--yes", "--json"]
+    done = _python([str(HERE / "idle_driver.py"), str(record_path), *arguments])
+    wall_s = time.perf_counter() - began_s
+    record = json.loads(record_path.read_text("utf-8"))
+    summary = json.loads(done.stdout)
+    if summary["counts"]["done"] != cells or not record["ray_imported"]:
+        raise SystemExit(f"the run did not finish its cells: {summary['counts']}")
+    pictures_s = record["pictures"][1] - record["pictures"][0]
+    found = {
+        "load_average_1min": round(load, 2),
+        "wall_s": wall_s,
+        "pictures_s": pictures_s,
+        "before_work_s": record["work"][0],
+        "work_s": record["work"][1] - record["work"][0],
+        "after_work_s": record["end"] - record["work"][1] - pictures_s,
+        "ms_per_cell": (wall_s - pictures_s) / cells * 1e3,
+        "driver_cpu_ms_per_cell": record["driver_cpu_s"] / cells * 1e3,
+        "other_cpu_ms_per_cell": {name: s / cells * 1e3 for name, s in sorted(record["children_cpu_s"].items())},
+        **slopes(record["samples"], cells),
+    }
+    _say(f"  {found['ms_per_cell']:.1f} ms a cell, {wall_s:.0f} s in all")
+    return found
+
+
+def slopes(samples: Sequence[Sequence[float]], cells: int) -> dict[str, Any]:
+    """What one more cell costs: slopes of straight lines over the number of finished cells.
+
+    Args:
+        samples: (seconds, finished cells, bytes of the driver's memory, its processor seconds), one after another.
+        cells: of the grid.
+
+    Returns:
+        milliseconds, driver's processor milliseconds and driver's KiB a cell; the same by fifths of the run, None
+        where a fifth was over too soon; the driver's memory at the start and at its highest, in MiB.
+    """
+    seconds, finished, memory, cpu = np.array(samples, dtype=float).T
+    is_settled = (finished >= cells * _STARTUP_SHARE) & (finished < cells)
+    fifths = [(finished > cells * part / 5) & (finished <= cells * (part + 1) / 5) for part in range(5)]
+
+    def slope(values: Any, where: Any) -> float | None:
+        x, y = finished[where], values[where]
+        return float(np.polyfit(x, y, 1)[0]) if len(set(x)) >= _MIN_POINTS else None
+
+    whole = (finished > 0) if slope(seconds, is_settled) is None else is_settled
+    return {
+        "ms_per_further_cell": slope(seconds * 1e3, whole),
+        "ms_per_further_cell_by_fifth": [slope(seconds * 1e3, part) for part in fifths],
+        "driver_cpu_ms_per_further_cell": slope(cpu * 1e3, whole),
+        "driver_cpu_ms_per_further_cell_by_fifth": [slope(cpu * 1e3, part) for part in fifths],
+        "driver_kib_per_cell": slope(memory / 1024, whole),
+        "driver_mib_by_fifth": [float(memory[part].mean()) / 2**20 if part.any() else None for part in fifths],
+        "driver_start_mib": memory[0] / 2**20,
+        "driver_peak_mib": float(memory.max()) / 2**20,
+    }
+
+
+def measure_raw(trials: int) -> dict[str, Any]:
+    """Ray Tune as it comes, one trial a cell: a function trainable, and a class trainable that reuses its processes."""
+    found: dict[str, Any] = {}
+    for name, options in (("function", []), ("class_reuse_actors", ["--reuse-actors"])):
+        _say(f"raw Ray Tune, {trials} trials: {name}")
+        load = os.getloadavg()[0]
+        done = _python([str(HERE / "raw_tune.py"), str(trials), *options])
+        found[name] = json.loads(done.stdout.splitlines()[-1]) | {"load_average_1min": round(load, 2)}
+    return found
+
+
+def measure_reading(folder: Path, cells: int, repeats: int) -> dict[str, Any]:
+    """Processes that only read: planning again, status, export; seconds from start to end, median."""
+    config, results = config_of(folder, cells), folder / str(cells)
+    record = folder / "again.json"
+    again = ["-m", "grid.run", str(config), "--results", str(results), "--yes"]
+    fresh = ["-m", "grid.run", str(config), "--results", str(folder / "none"), "--yes", "--dry-run", "--json"]
+    _say("planning, status and export")
+    _python([str(HERE / "idle_driver.py"), str(record), *again[2:]])
+    unfinished = declare_only(folder, config)
+    status, export = ["-m", "grid.cli", "status"], ["-m", "grid.cli", "export"]
+    return {
+        "planning": {
+            "finished_s": _timed(again, repeats),
+            "finished_imports_ray": json.loads(record.read_text("utf-8"))["ray_imported"],
+            "dry_run_of_new_grid_s": _timed(fresh, repeats),
+        },
+        "status": {
+            "finished_text_s": _timed([*status, str(results)], repeats),
+            "finished_json_s": _timed([*status, str(results), "--json"], repeats),
+            "unfinished_text_s": _timed([*status, str(unfinished)], repeats),
+            "unfinished_json_s": _timed([*status, str(unfinished), "--json"], repeats),
+        },
+        "export": {
+            f"{kind}_s": _timed([*export, str(results), "--out", str(folder / f"all.{kind}")], repeats)
+            for kind in ("csv", "json", "parquet")
+        },
+        "load_average_1min_reading": round(os.getloadavg()[0], 2),
+    }
+
+
+def declare_only(folder: Path, config: Path) -> Path:
+    """A store of the same grid in which no cell has run."""
+    from grid.cells import declared_cells
+    from grid.config import load_config
+    from grid.resolve import OfflineResolver
+    from grid.store import Store
+
+    declared = load_config(str(config))
+    root = folder / "unfinished"
+    with Store.open(root, grid=declared.name) as store:
+        store.claim(declared.to_json())
+        store.declare(declared_cells(declared, OfflineResolver()))
+        store.finish_run(5)
+    return root
+
+
+def _timed(arguments: Sequence[str], repeats: int) -> float:
+    seconds = []
+    for _ in range(repeats):
+        began_s = time.perf_counter()
+        _python(arguments)
+        seconds.append(time.perf_counter() - began_s)
+    return statistics.median(seconds)
+
+
+def _python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": f"{HERE}{os.pathsep}{HERE.parent}"}
+    environment.pop("RAY_ADDRESS", None)
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=_TIMEOUT_S,
+        env=environment,
+        cwd=HERE.parent,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
+    return done
+
+
+def _fsync_ms(folder: Path) -> float:
+    """One small file, synced: what every durable step is made of."""
+    began_s = time.perf_counter()
+    for index in range(50):
+        with (folder / f"sync-{index}").open("wb") as file:
+            file.write(b"x" * 2000)
+            file.flush()
+            os.fsync(file.fileno())
+    return (time.perf_counter() - began_s) / 50 * 1e3
+
+
+def table(found: dict[str, Any]) -> str:
+    """The main figures as a Markdown table."""
+    names = {
+        "overhead_ms_per_cell": "whole run over cells, ms",
+        "growth": "a further cell, large over small grid",
+        "growth_of_driver_cpu": "the same in the driver's processor time",
+        "driver_kib_per_cell": "driver's memory a further cell, KiB",
+        "planning_s": "planning the finished grid again, s",
+        "status_s": "`status`, slowest of four forms, s",
+        "export_s": "`export` to CSV, s",
+    }
+    rows = [f"| {text} | {_figure(found[name])} | {found['aims'][name]:g} |" for name, text in names.items()]
+    for name, raw in (found["raw_tune"] or {}).items():
+        milliseconds = _figure(raw["seconds_per_trial"] * 1e3)
+        rows.append(f"| raw Ray Tune, {name}, {raw['trials']} trials, ms a trial | {milliseconds} | |")
+    return "\n".join([f"| {found['cells']:,} cells | measured | at most |", "|-|-|-|", *rows])
+
+
+def _figure(value: float | None) -> str:
+    return "too short to say" if value is None else f"{value:.3g}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cells", type=int, default=10_000, help="cells of the large grid; a tenth in the small one")
+    parser.add_argument("--raw-trials", type=int, default=200, help="trials of raw Ray Tune; 0: leave it out")
+    parser.add_argument("--repeats", type=int, default=3, help="of the commands that only read")
+    parser.add_argument("--folder", type=Path, help="where to make and remove the results; default: the system's")
+    parser.add_argument("--json", action="store_true", help="print the whole result instead of a table")
+    parser.add_argument("--out", type=Path, help="also write the whole result here")
+    return parser
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

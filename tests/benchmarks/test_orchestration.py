@@ -1,0 +1,67 @@
+"""The benchmark of the orchestrator on a few cells: real processes, the JSON it promises, and slopes of known lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def orchestration(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    import orchestration
+
+    return orchestration
+
+
+@pytest.mark.ray
+def test_a_small_grid_gives_every_figure(tmp_path: Path, cache: Path) -> None:
+    out = tmp_path / "result.json"
+    options = f"--cells 20 --raw-trials 0 --repeats 1 --folder {tmp_path} --json --out {out}"
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "orchestration.py"), *options.split()],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env={**os.environ, "FINEGRID_CACHE": str(cache), "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    assert json.loads(out.read_text()) == found and list(tmp_path.iterdir()) == [out], done.stderr
+    assert set(found["runs"]) == {"2", "20"} and found["overhead_ms_per_cell"] > 0
+    assert found["planning"]["finished_imports_ray"] is False
+    assert {*found["aims"]} == {*found["met"]} <= {*found}
+    assert found["met"]["overhead_ms_per_cell"] is False, "the start of Ray alone is more than 20 ms over 20 cells"
+    assert min(found["planning_s"], found["status_s"], found["export_s"]) > 0 and done.returncode == 1
+    assert found["machine"]["cores"] and found["disk"]["fsync_ms"] > 0 and found["raw_tune"] is None
+
+
+def test_slopes_are_those_of_the_lines(orchestration: Any) -> None:
+    mib = 2**20
+    # 5 ms, 2 ms of processor and 3 KiB a cell, after a start of four seconds in which nothing is finished.
+    samples = [[float(second), 0, 100 * mib, 1.0] for second in range(4)]
+    samples += [[4 + n * 0.005, n, 100 * mib + n * 3072, 1 + n * 0.002] for n in range(0, 1001, 10)]
+    found = orchestration.slopes(samples, 1000)
+    assert found["ms_per_further_cell"] == pytest.approx(5)
+    assert found["driver_cpu_ms_per_further_cell_by_fifth"] == pytest.approx([2] * 5)
+    assert found["driver_kib_per_cell"] == pytest.approx(3)
+    assert found["driver_peak_mib"] == pytest.approx(100 + 3000 / 1024)
+
+
+def test_a_run_too_short_for_a_line_says_nothing(orchestration: Any) -> None:
+    assert orchestration.slopes([[0.0, 0, 1, 0.0], [1.0, 2, 1, 0.1]], 2)["ms_per_further_cell"] is None
+
+
+@pytest.mark.parametrize("cells", [2, 20, 1000, 10_000])
+def test_configs_declare_as_many_cells_as_asked_for(orchestration: Any, tmp_path: Path, cells: int) -> None:
+    from grid.config import count_cells, load_config
+
+    assert count_cells(load_config(str(orchestration.config_of(tmp_path, cells)))) == cells
