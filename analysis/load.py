@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import pandas as pd
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from grid.store import schema
 from jobs.spec import Strategy
+from jobs.storage import Layout
 
 AXES: Final = ("model", "strategy", "variant", "dataset", "protocol", "num_labels", "num_samples", "seed")
 """Columns that every cell has; further declared axes (such as learning_rate) follow under their own name."""
@@ -58,6 +59,8 @@ class Results:
     """One row a number or reason for having none: METRIC_COLUMNS; finished cells only."""
     axes: tuple[str, ...]
     """Every column of `cells` that may be a row or a column of a figure."""
+    folders: Mapping[str, Path] = field(default_factory=dict)
+    """Result folder of every done cell, where predictions and curves lie; empty for results that were made up."""
 
     @property
     def declared(self) -> pd.DataFrame:
@@ -84,19 +87,29 @@ def load(root: Path) -> Results:
             cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
             metrics = connection.execute(sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS)))
             numbers = [dict(row) for row in metrics.mappings()]
-            numbers.extend(_cost_metrics(connection.execute(sa.select(schema.results)).mappings()))
+            done = list(connection.execute(sa.select(schema.results)).mappings())
     finally:
         engine.dispose()
-    return results_from(name, cells, numbers)
+    numbers.extend(_cost_metrics(done))
+    layout = Layout(root)
+    folders = {row["cell_id"]: layout.cell(row["cell_id"]) / PurePosixPath(row["folder"]).name for row in done}
+    return results_from(name, cells, numbers, folders=folders)
 
 
-def results_from(grid: str, cells: Sequence[Mapping[str, Any]], metrics: Sequence[Mapping[str, Any]]) -> Results:
+def results_from(
+    grid: str,
+    cells: Sequence[Mapping[str, Any]],
+    metrics: Sequence[Mapping[str, Any]],
+    *,
+    folders: Mapping[str, Path] | None = None,
+) -> Results:
     """Build the tables from plain rows.
 
     Args:
         grid: name of the grid.
         cells: one mapping a cell; missing columns become None; unknown ones are further axes.
         metrics: one mapping a number, with the keys of METRIC_COLUMNS.
+        folders: result folder by cell, where there is one.
     Returns:
         the tables, with all columns present even when there are no rows.
     """
@@ -108,7 +121,7 @@ def results_from(grid: str, cells: Sequence[Mapping[str, Any]], metrics: Sequenc
     numbers = pd.DataFrame(
         [[row.get(name) for name in METRIC_COLUMNS] for row in metrics], columns=list(METRIC_COLUMNS), dtype=object
     )
-    return Results(grid=grid, cells=table, metrics=numbers, axes=(*AXES, *further))
+    return Results(grid=grid, cells=table, metrics=numbers, axes=(*AXES, *further), folders=dict(folders or {}))
 
 
 def _cells_query() -> sa.Select[Any]:

@@ -1,0 +1,249 @@
+"""Arms and columns: what is compared (model, strategy, settings), and on what (data, labels, rows for training)."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import pandas as pd
+from scipy import stats
+
+from analysis.aggregate import DATA_AXES, ordered
+from analysis.crossed import Parts, share_interval, share_parts
+from analysis.load import Results
+from analysis.predictions import Answers, Predictions, predictions_of
+
+
+class Covers(StrEnum):
+    """What an interval allows for."""
+
+    SEEDS_AND_ROWS = "other seeds and other test rows"
+    ROWS = "other test rows, for this one trained model"
+    SEEDS = "other seeds, on these test rows"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """Values on some axes; an arm or a column."""
+
+    axes: tuple[str, ...]
+    values: tuple[Any, ...]
+
+    def __getitem__(self, axis: str) -> Any:
+        """The value on an axis; None where it is not an axis of this point."""
+        return self.values[self.axes.index(axis)] if axis in self.axes else None
+
+    def without(self, *axes: str) -> Point:
+        """The same point with some axes left out."""
+        kept = [(axis, value) for axis, value in zip(self.axes, self.values, strict=True) if axis not in axes]
+        return Point(axes=tuple(axis for axis, _ in kept), values=tuple(value for _, value in kept))
+
+    @property
+    def key(self) -> tuple[tuple[str, Any], ...]:
+        """For dictionaries; equal for equal values."""
+        return tuple(zip(self.axes, self.values, strict=True))
+
+    @property
+    def title(self) -> str:
+        """The values that there are, in words."""
+        return ", ".join(_worded(axis, value) for axis, value in self.key if value is not None) or "all"
+
+
+def _worded(axis: str, value: Any) -> str:
+    words = {"num_labels": "labels", "num_samples": "rows for training"}
+    if axis in words:
+        return f"{value} {words[axis]}"
+    return str(value) if axis in ("model", "strategy", "variant", "dataset", "protocol") else f"{axis}={value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """One arm in one column: its mean over the seeds, how sure that is, and what became of every cell."""
+
+    arm: Point
+    column: Point
+    is_baseline: bool
+    metric: str
+    mean: float | None
+    low: float | None
+    high: float | None
+    level: float
+    covers: Covers
+    reason: str
+    """Why there is no interval, or no number; empty otherwise."""
+    sd: float | None
+    """Standard deviation of the seeds' numbers (n - 1); None for fewer than two."""
+    seeds: tuple[int, ...]
+    """Seeds that the mean is over."""
+    rows: int | None
+    """Test rows that all these seeds share; None without predictions."""
+    declared: int
+    failed: int
+    not_run: int
+    undefined: int
+    marked: int
+    """Cells of this mean that depart from their declaration."""
+    cells: tuple[str, ...]
+    """Ids of the cells of this mean, in the order of the seeds."""
+    answers: Answers | None = None
+    parts: Parts | None = None
+
+    @property
+    def half_width(self) -> float | None:
+        """Half the width of the interval; None without one."""
+        return None if self.low is None or self.high is None else (self.high - self.low) / 2
+
+
+def estimates(
+    results: Results,
+    *,
+    metric: str = "accuracy",
+    split: str = "test",
+    level: float = 0.95,
+    predictions: Predictions | None = None,
+) -> tuple[Estimate, ...]:
+    """Estimate every arm in every column that was declared, in the order declared.
+
+    The mean of accuracy and its interval come from single predictions where there are any. Other metrics, and accuracy
+    without predictions, have an interval over the seeds alone, which says so (`covers`).
+
+    Args:
+        results: a loaded store.
+        metric: name of a metric in the store.
+        split: test | validation | train.
+        level: coverage of the intervals.
+        predictions: a reader to share between calls; None: a new one for accuracy.
+    Returns:
+        one estimate for each arm and column with at least one declared cell.
+    """
+    reader = predictions if predictions is not None else predictions_of(results, split)
+    numbers = _numbers(results, metric, split)
+    groups: dict[tuple[Any, Any], list[dict[str, Any]]] = defaultdict(list)
+    arm_axes = tuple(axis for axis in results.axes if axis not in (*DATA_AXES, "seed"))
+    for cell in results.declared.to_dict("records"):
+        groups[_point(cell, arm_axes).key, _point(cell, DATA_AXES).key].append(cell)
+    found = []
+    for cells in groups.values():
+        arm, column = _point(cells[0], arm_axes), _point(cells[0], DATA_AXES)
+        use = reader if metric == "accuracy" else None
+        found.append(_estimate(arm, column, cells, numbers, metric=metric, level=level, predictions=use))
+    return tuple(found)
+
+
+def columns_of(found: Iterable[Estimate]) -> tuple[Point, ...]:
+    """The columns of some estimates: numbers ascending, everything else in the order declared."""
+    points = list({one.column.key: one.column for one in found}.values())
+    order = {axis: ordered(point[axis] for point in points) for axis in DATA_AXES}
+    return tuple(sorted(points, key=lambda point: [order[axis].index(point[axis]) for axis in DATA_AXES]))
+
+
+def estimates_frame(found: Sequence[Estimate]) -> pd.DataFrame:
+    """One row an arm and column: axes, mean, interval, and the counts of cells by what became of them."""
+    return pd.DataFrame(
+        [
+            {
+                **dict(one.arm.key),
+                **dict(one.column.key),
+                "baseline": one.is_baseline,
+                "metric": one.metric,
+                "mean": one.mean,
+                "low": one.low,
+                "high": one.high,
+                "covers": str(one.covers),
+                "reason": one.reason,
+                "sd": one.sd,
+                "seeds": len(one.seeds),
+                "rows": one.rows,
+                "declared": one.declared,
+                "failed": one.failed,
+                "not_run": one.not_run,
+                "undefined": one.undefined,
+                "marked": one.marked,
+            }
+            for one in found
+        ],
+        dtype=object,
+    )
+
+
+def _point(cell: Mapping[str, Any], axes: Sequence[str]) -> Point:
+    values = (cell[axis] for axis in axes)
+    return Point(axes=tuple(axes), values=tuple(None if isinstance(v, float) and math.isnan(v) else v for v in values))
+
+
+def _numbers(results: Results, metric: str, split: str) -> dict[str, float]:
+    table = results.metrics
+    chosen = table[(table["name"] == metric) & (table["split"] == split) & (table["label"].fillna("") == "")]
+    pairs = zip(chosen["cell_id"], chosen["value"], strict=True)
+    return {cell: float(value) for cell, value in pairs if value is not None and not pd.isna(value)}
+
+
+def _estimate(
+    arm: Point,
+    column: Point,
+    cells: Sequence[Mapping[str, Any]],
+    numbers: Mapping[str, float],
+    *,
+    metric: str,
+    level: float,
+    predictions: Predictions | None,
+) -> Estimate:
+    done = [cell for cell in cells if cell["state"] == "done"]
+    by_seed = {int(cell["seed"]): cell for cell in done if cell["cell_id"] in numbers}
+    ids = {seed: str(cell["cell_id"]) for seed, cell in sorted(by_seed.items())}
+    answers = predictions.answers(ids) if predictions is not None and ids else None
+    failed = sum(cell["state"] == "failed" for cell in cells)
+    values = [numbers[cell_id] for cell_id in ids.values()]
+    if answers is not None and len(answers.seeds) == len(ids):
+        measured = _from_answers(answers, level)
+    else:
+        answers, measured = None, _from_numbers(values, level)
+    return Estimate(
+        arm=arm,
+        column=column,
+        is_baseline=bool(cells[0]["baseline"]),
+        metric=metric,
+        level=level,
+        sd=statistics.stdev(values) if len(values) > 1 else None,
+        seeds=tuple(ids),
+        rows=None if answers is None else len(answers.row_ids),
+        declared=len(cells),
+        failed=failed,
+        not_run=len(cells) - len(done) - failed,
+        undefined=len(done) - len(ids),
+        marked=sum(bool(cell["marks"]) for cell in by_seed.values()),
+        cells=tuple(ids.values()),
+        answers=answers,
+        **measured,
+    )
+
+
+def _from_answers(answers: Answers, level: float) -> dict[str, Any]:
+    parts = share_parts(answers.rights)
+    low, high = share_interval(parts, level=level)
+    one_seed = len(answers.seeds) == 1
+    return {
+        "mean": float(parts.mean),
+        "low": float(low),
+        "high": float(high),
+        "covers": Covers.ROWS if one_seed else Covers.SEEDS_AND_ROWS,
+        "reason": "",
+        "parts": parts,
+    }
+
+
+def _from_numbers(values: Sequence[float], level: float) -> dict[str, Any]:
+    nothing = {"low": None, "high": None, "covers": Covers.NOTHING, "parts": None}
+    if not values:
+        return {**nothing, "mean": None, "reason": "no finished cell has this number"}
+    mean = statistics.fmean(values)
+    if len(values) == 1:
+        return {**nothing, "mean": mean, "reason": "one seed and no predictions of single rows"}
+    half = float(stats.t.isf((1 - level) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return {**nothing, "mean": mean, "low": mean - half, "high": mean + half, "covers": Covers.SEEDS, "reason": ""}
