@@ -119,6 +119,7 @@ class Checkpoints:
                 self.desk.log.write("cell_resumed", text, cell_id=run.cell_id, step=run.step, checkpoint=folder.name)
                 self._saved[run.cell_id] = _Saved(step=run.step, moment_s=time.monotonic())
                 return state
+        self._saved[run.cell_id] = _Saved(step=0, moment_s=time.monotonic())
         if found:
             self._log("cell_starts_anew", run, f"none of {len(found)} checkpoints can be used", step=0)
         return None
@@ -134,7 +135,7 @@ class Checkpoints:
         now_s = time.monotonic()
         for engine in engines:
             for run in engine.live:
-                saved = self._saved.setdefault(run.cell_id, _Saved(step=0, moment_s=now_s))
+                saved = self._saved[run.cell_id]
                 every_s = run.packed.cell.compute.checkpoint.every_s
                 is_due = every_s is not None and now_s - saved.moment_s >= every_s
                 if is_due and not self._is_being_written(run):
@@ -208,8 +209,8 @@ class Checkpoints:
                 self._failed(run, error, self._saved[run.cell_id].step)
 
     def _is_worth_saving(self, run: CellRun) -> bool:
-        saved = self._saved.setdefault(run.cell_id, _Saved(step=0, moment_s=time.monotonic()))
-        return run.packed.cell.compute.checkpoint.every_s is not None and run.step > saved.step
+        is_wanted = run.packed.cell.compute.checkpoint.every_s is not None
+        return is_wanted and run.step > self._saved[run.cell_id].step
 
     def _take(self, run: CellRun, state: RowState) -> None:
         if not self._is_worth_saving(run):
