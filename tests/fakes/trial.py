@@ -1,7 +1,8 @@
 """A trial without torch: the cell's `variant` is its script, its numbers follow from its seed.
 
 Scripts: done (also None), slow, fail.KIND, flaky (transient once), raise, raise.KIND, die (SIGKILL to itself),
-die_once, publish_and_die_once, hang (until STOP), deaf (hangs and hears nothing), oom_unless_alone.
+die_once, publish_and_die_once, hang (until STOP), deaf[.SECONDS] (hangs and hears nothing), hang_once,
+deaf_once[.SECONDS], eat_once (memory, for some seconds), oom_unless_alone. `once`: at the first attempt of a run.
 With FINEGRID_FAKE_CALM=1 every script is `done`: the undisturbed run of the same cells.
 """
 
@@ -18,6 +19,7 @@ from jobs.spec import CellResult, Command, CommandKind, Event, EventKind, Metric
 from jobs.storage import Layout, publish
 
 STEP_S = 0.02
+EATEN_MIB = 800
 ERRORS = {"environment": EnvironmentProblem, "user": UserError, "transient": TransientProblem}
 
 
@@ -56,15 +58,20 @@ def run_cell(
     is_calm = os.environ.get("FINEGRID_FAKE_CALM") == "1"
     script, _, detail = ("done" if is_calm else packed.cell.variant or "done").partition(".")
     command = yield say(pack, packed, EventKind.CELL_STARTED)
-    for _ in range({"slow": 20, "hang": 10_000}.get(script, 2)):
+    is_first = packed.attempt == 1
+    for _ in range({"slow": 20, "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):
         if command is not None:
             return False, command
         time.sleep(STEP_S)
         command = yield Event(kind=EventKind.HEARTBEAT, pack_id=pack.pack_id, data={"live": 1})
-    is_first = packed.attempt == 1
-    if script == "deaf":
+    if script == "deaf" or (script == "deaf_once" and is_first):
         (workshop.layout.root / "deaf").touch()
-        time.sleep(60)
+        time.sleep(float(detail or 60))
+    if script == "eat_once" and is_first:
+        eaten = bytearray(os.urandom(1 << 20) * EATEN_MIB)
+        (workshop.layout.root / "eating").touch()
+        time.sleep(20)
+        del eaten
     if script == "raise":
         raise ERRORS.get(detail, RuntimeError)(f"scripted {detail or 'bug'}")
     if script == "die" or (script == "die_once" and is_first):
