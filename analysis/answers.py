@@ -1,4 +1,4 @@
-"""Answers in words, computed: best arms, effects of labels and rows, crossovers, rows needed, what a larger model buys."""
+"""Answers in words: best arms, effects of labels and of rows for training, crossovers, rows needed, gains."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Crossover:
     differences: tuple[float, ...]
     """First minus second at each size."""
     crosses_at: float | None
-    """Estimated by a straight line over the logarithm of the size; None when the sign never changes, or more than once."""
+    """By a straight line over the logarithm of the size; None when the sign never changes, or more than once."""
     from_size: int | None
     """The largest size before it at which the one is shown to be better; None when it is at none."""
     to_size: int | None
@@ -164,7 +164,8 @@ def best_arms(found: Sequence[Estimate], compared: Iterable[Comparison]) -> tupl
 
 def _best_arm(column: Point, scored: Sequence[Estimate], verdicts: dict[Any, Comparison]) -> BestArm:
     best, others = scored[0], scored[1:]
-    rivals, worse = [], []
+    rivals: list[Point] = []
+    worse: list[Point] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
         decided = one is not None and one.verdict in (Verdict.FIRST, Verdict.SECOND)
@@ -218,8 +219,8 @@ def _axis_effect(
     what = "labels" if axis == LABELS_AXIS else "rows for training"
     elsewhere = first.column.without(axis)
     text = (
-        f"{first.arm.title} ({elsewhere.title}): from {first.column[axis]} to {last.column[axis]} {what} the score moves by "
-        f"{_points(overall)}"
+        f"{first.arm.title} ({elsewhere.title}): from {first.column[axis]} to {last.column[axis]} {what} "
+        f"the score moves by {_points(overall)}"
     )
     if reversals:
         where = _listed([f"{a} to {b}" for a, b in reversals])

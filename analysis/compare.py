@@ -1,4 +1,4 @@
-"""Comparisons of arms on the same test rows: differences with intervals, p-values, and a verdict that says what is known."""
+"""Comparisons of arms on the same test rows: differences with intervals, p-values, and what may be claimed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ class Comparison:
     covers: Covers
     p: float | None
     p_holm: float | None
-    """Adjusted over all comparisons of the report: below alpha, with no false claim among them all but in alpha of reports."""
+    """Adjusted over all comparisons of the report (Holm): of reports, at most as many make any false claim."""
+    p_rows: float | None
+    """Adjusted by Holm, for these trained models alone: it allows for other test rows, not for other seeds."""
     p_bh: float | None
     """Adjusted by Benjamini and Hochberg: the expected share of false claims among those below it."""
     is_equivalent: bool
@@ -72,7 +74,7 @@ class Comparison:
 
     @property
     def seeds_needed(self) -> int | None:
-        """Seeds in all that would find the wanted difference on these rows; None: more seeds alone cannot, or unknown."""
+        """Seeds in all that would find the wanted difference on these rows; None: they cannot, or it is unknown."""
         return seeds_to_detect(self.parts, self.wanted) if self.parts is not None and self.seeds > 1 else None
 
     @property
@@ -87,9 +89,8 @@ class Comparison:
             return ""
         points = f"{100 * self.wanted:.1f} points"
         if self.seeds == 1:
-            return (
-                f"One seed cannot tell arms apart; {_count(self.rows_needed, 'test rows')} would tell these two models."
-            )
+            rows = _count(self.rows_needed, "test rows")
+            return f"One seed cannot tell arms apart; {rows} would find {points} between these two models."
         ways = [
             f"{_count(needed, what)}"
             for needed, what in ((self.seeds_needed, "seeds"), (self.rows_needed, "test rows"))
@@ -113,9 +114,9 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Compare every pair of arms in every column; all of them together are one family for the corrections.
 
-    A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come from the
-    crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two trained
-    models, not about the arms (`covers`).
+    A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come from
+    the crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two
+    trained models, not about the arms (`covers`).
 
     Args:
         found: estimates of accuracy with single predictions.
@@ -158,6 +159,7 @@ def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
                 "covers": str(one.covers),
                 "p": one.p,
                 "p_holm": one.p_holm,
+                "p_rows": one.p_rows,
                 "p_bh": one.p_bh,
                 "verdict": str(one.verdict),
                 "smallest_detectable": one.smallest_detectable,
@@ -178,6 +180,8 @@ class Paired:
     second_mean: float
     only_first: int
     only_second: int
+    rows_alone: Parts
+    """Parts of the mean over the seeds, as if these seeds were all there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +191,7 @@ class Measured:
     low: float
     high: float
     p: float
+    p_rows: float
     is_equivalent: bool
     smallest_detectable: float
 
@@ -205,6 +210,7 @@ def pair_up(first: Answers, second: Answers) -> Paired | None:
         second_mean=float(other.mean()),
         only_first=int((differences > 0).sum()),
         only_second=int((differences < 0).sum()),
+        rows_alone=difference_parts(differences.mean(axis=0, keepdims=True)),
     )
 
 
@@ -221,11 +227,11 @@ def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: flo
     for (seeds, rows), indices in shapes.items():
         parts = stacked([pairs[index].parts for index in indices])
         half, narrow = half_width(parts, level=level), half_width(parts, level=1 - 2 * ALPHA)
-        p_values = (
-            p_value(parts)
-            if seeds > 1
-            else [mcnemar(pairs[index].only_first, pairs[index].only_second) for index in indices]
-        )
+        if seeds > 1:
+            p_values, p_rows = p_value(parts), p_value(stacked([pairs[index].rows_alone for index in indices]))
+        else:
+            p_values = [mcnemar(pairs[index].only_first, pairs[index].only_second) for index in indices]
+            p_rows = p_values
         detectable = smallest_detectable(Variances.of(parts), seeds, rows, alpha=alpha)
         for place, index in enumerate(indices):
             mean = float(parts.mean[place])
@@ -233,6 +239,7 @@ def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: flo
                 low=max(-1.0, mean - float(half[place])),
                 high=min(1.0, mean + float(half[place])),
                 p=float(p_values[place]),
+                p_rows=float(p_rows[place]),
                 is_equivalent=bool(abs(mean) + narrow[place] < margin),
                 smallest_detectable=float(detectable[place]),
             )
@@ -255,6 +262,7 @@ def _comparison(first: Estimate, second: Estimate, pair: Paired, measured: Measu
         covers=Covers.ROWS if parts.seeds == 1 else Covers.SEEDS_AND_ROWS,
         p=measured.p,
         p_holm=None,
+        p_rows=measured.p_rows,
         p_bh=None,
         is_equivalent=measured.is_equivalent,
         margin=margin,
@@ -282,6 +290,7 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
         covers=Covers.NOTHING,
         p=None,
         p_holm=None,
+        p_rows=None,
         p_bh=None,
         is_equivalent=False,
         margin=margin,
@@ -296,6 +305,9 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float) -> tuple[Compar
     tested = [index for index, one in enumerate(compared) if one.p is not None]
     p_values = [one.p for one in compared if one.p is not None]
     holm = dict(zip(tested, adjusted(p_values, "holm"), strict=True))
+    rows = dict(
+        zip(tested, adjusted([one.p_rows or 0.0 for one in compared if one.p is not None], "holm"), strict=True)
+    )
     bh = dict(zip(tested, adjusted(p_values, "fdr_bh"), strict=True))
     return tuple(
         one
@@ -303,6 +315,7 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float) -> tuple[Compar
         else replace(
             one,
             p_holm=float(holm[index]),
+            p_rows=float(rows[index]),
             p_bh=float(bh[index]),
             verdict=_verdict(one, float(holm[index]), alpha),
         )
