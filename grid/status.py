@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
 from rich.text import Text
 from sqlalchemy.engine import Connection
 
@@ -29,6 +31,8 @@ _COLOURS: Final = {
     CellState.PENDING: "default",
     CellState.FAILED: "red",
 }
+_STYLES: Final = {state: Style.parse(colour) for state, colour in _COLOURS.items()}
+_DIM: Final = Style(dim=True)
 _ORDER: Final = (CellState.DONE, CellState.RUNNING, CellState.INTERRUPTED, CellState.PENDING, CellState.FAILED)
 
 
@@ -81,8 +85,9 @@ class StatusReport:
         if sum(self.retired.values()):
             console.print(Text("no longer declared: ").append_text(_counts_line(self.retired)), soft_wrap=True)
         if self.unfinished:
-            lines = Text("\n").join(_unfinished_line(row, self.in_use_by) for row in self.unfinished)
-            console.print(lines, soft_wrap=True)
+            # Segments are printed as they are; Text would measure and divide each of ten thousand lines.
+            parts = [part for row in self.unfinished for part in _unfinished_line(row, self.in_use_by)]
+            console.print(Segments(parts), soft_wrap=True, end="")
         for line in _advice(self.unfinished, self.in_use_by):
             console.print(Text(line), soft_wrap=True)
 
@@ -161,10 +166,13 @@ def _counts_line(counts: dict[CellState, int]) -> Text:
     return Text(", ").join([*parts, Text(f"{sum(counts.values())} in all")])
 
 
-def _unfinished_line(row: CellRow, holder: Holder | None) -> Text:
-    text = Text(f"{row.state:<11} ", style=_COLOURS[row.state])
-    text.append(f"{row.cell_id}  {visible(row.title)}: {_why(row, holder)}", style="default")
-    return text.append(f"  ({visible(row.log)})", style="dim") if row.log else text
+def _unfinished_line(row: CellRow, holder: Holder | None) -> list[Segment]:
+    line = [
+        Segment(f"{row.state:<11} ", _STYLES[row.state]),
+        Segment(f"{row.cell_id}  {visible(row.title)}: {_why(row, holder)}"),
+        Segment(f"  ({visible(row.log)})" if row.log else "", _DIM),
+    ]
+    return [*line, Segment.line()]
 
 
 def _why(row: CellRow, holder: Holder | None) -> str:
