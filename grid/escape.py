@@ -13,6 +13,8 @@ def visible(text: str, *, keep_lines: bool = False) -> str:
     Returns:
         text that moves no cursor, changes no colour and, without `keep_lines`, stays on one line.
     """
+    if text.isprintable():
+        return text
     kept = "\n\t" if keep_lines else ""
     return "".join(c if c.isprintable() or c in kept else _escape(c) for c in text)
 
