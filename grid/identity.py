@@ -78,7 +78,7 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
         "focal_gamma": 0.0,
         "resample": None,
     },
-    "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": None},
+    "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": None, "layers": None},
     "quantization": {"type": "nf4", "double": True},
     "model": {"revision": None},
 }
@@ -179,7 +179,7 @@ class CellIds:
 
     def of(self, cell: CellSpec) -> str:
         """The cell's id."""
-        texts = {name: _text(value) for name, value in _plain(cell).items()}
+        texts = {name: repr(value) if type(value) is int else _text(value) for name, value in _plain(cell).items()}
         texts |= {name: self._section(name, spec) for name, spec in _sections(cell).items()}
         return _digest("{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}")
 
@@ -196,8 +196,11 @@ def hash_identity(identity: Mapping[str, Any]) -> str:
     return _digest(_text(identity))
 
 
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+
+
 def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(value)
 
 
 def _digest(text: str) -> str:
