@@ -82,7 +82,8 @@ def _secrets(environment: Mapping[str, str]) -> dict[str, str]:
 def _written_forms(secrets: frozenset[str]) -> tuple[str, ...]:
     """The secrets as they may appear in texts, longest first."""
     forms: set[str] = set()
-    for secret in secrets | {part for secret in secrets for part in _passwords(secret)}:
+    passwords = {part for secret in secrets for part in _passwords(secret)}
+    for secret in secrets | passwords:
         forms |= {secret, quote(secret, safe=""), quote_plus(secret), *_encoded(secret.encode())}
     return tuple(sorted(forms, key=lambda form: (-len(form), form)))
 

@@ -1,4 +1,4 @@
-"""F35: a config with everything wrong at once: each fault with path, value, rule, suggestion; exit 2; nothing created."""
+"""F35: a config with everything wrong at once: each fault with path, value, rule, hint; exit 2; nothing created."""
 
 from __future__ import annotations
 
