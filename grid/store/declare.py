@@ -18,6 +18,7 @@ _COMPARED = (
     "variant", "axes_json", "spec_json", "title", "retired",
 )  # fmt: skip
 """Columns that a new declaration of the same cell may change: order, names and notes, never identity."""
+_RETIRED = _COMPARED.index("retired")
 
 
 def declare(connection: Connection, cells: Sequence[CellSpec], *, grid: str) -> None:
@@ -38,7 +39,7 @@ def declare(connection: Connection, cells: Sequence[CellSpec], *, grid: str) -> 
     known = _known(connection)
     new = [row | _FRESH for row in rows if row["cell_id"] not in known]
     changed = [row for row in rows if row["cell_id"] in known and _compared(row) != known[row["cell_id"]]]
-    retired = [{"id": cell_id} for cell_id, row in known.items() if cell_id not in declared and not row["retired"]]
+    retired = [{"id": cell_id} for cell_id, row in known.items() if cell_id not in declared and not row[_RETIRED]]
     if new:
         connection.execute(sa.insert(schema.cells), new)
     if changed:
@@ -51,14 +52,15 @@ def declare(connection: Connection, cells: Sequence[CellSpec], *, grid: str) -> 
 _FRESH = {"state": str(CellState.PENDING), "epoch": 0, "attempt": 0}
 
 
-def _known(connection: Connection) -> dict[str, Row]:
+def _known(connection: Connection) -> dict[str, tuple[Any, ...]]:
+    """Compared columns by cell id."""
     table = schema.cells
     query = sa.select(table.c.cell_id, *(table.c[name] for name in _COMPARED))
-    return {row["cell_id"]: _compared(row) for row in connection.execute(query).mappings()}
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
 
 
-def _compared(row: Any) -> Row:
-    return {name: row[name] for name in _COMPARED}
+def _compared(row: Row) -> tuple[Any, ...]:
+    return tuple(row[name] for name in _COMPARED)
 
 
 def _update() -> sa.Update:
