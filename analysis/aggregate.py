@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from analysis.load import PROVENANCE, Results
+from analysis.loading import PROVENANCE, Results
 
 DATA_AXES: Final = ("dataset", "protocol", "num_labels", "num_samples")
 NAMING_AXES: Final = ("model", "strategy")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from analysis.arms import Estimate, Point, columns_of
-from analysis.compare import Comparison, Verdict, pair_up
+from analysis.comparing import Comparison, Verdict, pair_up
 from analysis.crossed import interval
 
 SIZE_AXIS: Final = "num_samples"

@@ -15,7 +15,7 @@ from scipy import stats
 
 from analysis.aggregate import DATA_AXES, ordered
 from analysis.crossed import Parts, share_interval, share_parts
-from analysis.load import Results
+from analysis.loading import Results
 from analysis.predictions import Answers, Predictions, predictions_of
 
 

@@ -10,7 +10,7 @@ from typing import Final
 import pandas as pd
 
 from analysis.arms import Estimate, Point, columns_of
-from analysis.load import COST_SPLIT, Results
+from analysis.loading import COST_SPLIT, Results
 
 DOLLARS: Final = "dollars"
 TRAINING_SECONDS: Final = "solo_training_seconds"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from analysis.aggregate import Pivot, Status
 from analysis.heatmap_layout import FAILED_SIGN, MARK_SIGN, NOT_RUN_SIGN, UNDEFINED_SIGN, axis_text, chance_level
 from analysis.lettering import drawable
-from analysis.load import COSTS, SOLO_COSTS
+from analysis.loading import COSTS, SOLO_COSTS
 
 _MOST_ITEMS = 4
 _ATTRIBUTED = (

@@ -15,7 +15,7 @@ import typer
 from analysis.aggregate import Key, Pivot, default_axes, pivot
 from analysis.heatmap_figure import draw
 from analysis.heatmap_layout import axis_text, key_text
-from analysis.load import COST_SPLIT, COSTS, Results, load
+from analysis.loading import COST_SPLIT, COSTS, Results, load
 from analysis.style import figure_settings, metric_style
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
 from jobs.storage import Layout, write_atomically

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from analysis.load import Results
+from analysis.loading import Results
 from jobs.errors import EnvironmentProblem
 
 FILE: Final = "predictions.parquet"

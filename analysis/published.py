@@ -1,7 +1,7 @@
 """The numbers of five published experiments, analysed as our own are, and which of their claims hold.
 
-published_results.csv holds facts only: settings and results that Motaharfar (goemotions-balanced), Chung, Elidrissi, Tan and a public
-notebook printed, one run an arm; its column `source` names the file each number stands in.
+published_results.csv holds facts only: settings and results that Motaharfar (goemotions-balanced), Chung, Elidrissi,
+Tan and a public notebook printed, one run an arm; its column `source` names the file each number stands in.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from scipy import stats
 
 from analysis.answers import AxisEffect, axis_effects, combined
 from analysis.arms import Covers, Estimate, Point
-from analysis.compare import ALPHA, Comparison, Verdict
+from analysis.comparing import ALPHA, Comparison, Verdict
 from analysis.crossed import share_interval, share_parts
 from analysis.paired import adjusted
 
@@ -75,7 +75,7 @@ class Claim:
 
 @functools.cache
 def published() -> pd.DataFrame:
-    """Every published number; see `shared` columns experiment, model, strategy, metric, value, n_eval, source."""
+    """Every published number, one a row: experiment, model, strategy, metric, value, n_eval, source and more."""
     with resources.files("analysis").joinpath("published_results.csv").open(encoding="utf-8") as file:
         return pd.read_csv(file, keep_default_na=False, na_values={"num_labels": [""], "num_samples": [""]})
 
@@ -298,22 +298,17 @@ def _lora_equals_full(experiment: str, statement: str, compared: Sequence[Compar
     (full, rows), (lora, _) = counts["full"], counts["lora"]
     ours = [one for one in compared if {one.first["strategy"], one.second["strategy"]} == {"full", "lora"}]
     ours = [one for one in ours if one.first["model"] == one.second["model"] and one.p is not None]
-    equal, different = (
-        sum(one.verdict is Verdict.EQUIVALENT for one in ours),
-        sum(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours),
-    )
+    equal = sum(one.verdict is Verdict.EQUIVALENT for one in ours)
+    different = sum(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours)
+    on_ours = Holds.NOT_SHOWN if ours else Holds.NOT_TESTED
+    if different or (ours and equal == len(ours)):
+        on_ours = Holds.NO if different else Holds.YES
     return Claim(
         experiment=experiment,
         statement=statement,
         on_theirs=Holds.NO if p < ALPHA else Holds.NOT_SHOWN,
         theirs=f"LoRA has {full - lora} fewer right answers of {rows}, p = {p:.2g}; one run an arm",
-        on_ours=Holds.NOT_TESTED
-        if not ours
-        else Holds.NO
-        if different
-        else Holds.YES
-        if equal == len(ours)
-        else Holds.NOT_SHOWN,
+        on_ours=on_ours,
         ours=f"{equal} of {len(ours)} comparisons equivalent in practice, {different} with a difference"
         if ours
         else "our grid does not compare LoRA with full fine-tuning",
@@ -336,7 +331,7 @@ def _final_counts(experiment: str, strategy: str) -> tuple[int, int]:
 def _between(
     compared: Sequence[Comparison], better: Sequence[str], worse: Sequence[str]
 ) -> list[tuple[Comparison, bool]]:
-    """Our comparisons of one group of models with another, and whether the first arm is of the group said to be better."""
+    """Our comparisons of one group of models with another, and whether the first arm is said to be the better one."""
     found = []
     for one in compared:
         first, second = family(one.first["model"]), family(one.second["model"])

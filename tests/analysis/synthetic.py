@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from analysis.load import Results, results_from
+from analysis.loading import Results, results_from
 
 FIVE_MODELS = ("bert-base-uncased", "qwen2.5-1.5b", "llama-3.2-1b", "gpt2-xl", "gemma-3-1b")
 

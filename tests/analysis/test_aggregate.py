@@ -7,7 +7,7 @@ import statistics
 import pytest
 
 from analysis.aggregate import Pivot, Status, Tile, default_axes, ordered, pivot
-from analysis.load import Results, results_from
+from analysis.loading import Results, results_from
 from tests.analysis.synthetic import cell_row, grid_of, number, undefined
 
 

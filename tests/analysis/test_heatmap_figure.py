@@ -12,7 +12,7 @@ from matplotlib.text import Text
 
 from analysis.aggregate import default_axes, pivot
 from analysis.heatmap_figure import draw
-from analysis.load import Results, results_from
+from analysis.loading import Results, results_from
 from analysis.style import figure_settings
 from tests.analysis.synthetic import cell_row, grid_of, number
 

@@ -6,7 +6,7 @@ import dataclasses
 
 from analysis.aggregate import Pivot, default_axes, pivot
 from analysis.heatmap_notes import footnotes, legend_entries
-from analysis.load import Results
+from analysis.loading import Results
 from tests.analysis.synthetic import grid_of
 
 

@@ -9,7 +9,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from analysis import heatmaps
-from analysis.load import Results
+from analysis.loading import Results
 from jobs.errors import UserError
 from tests.analysis.synthetic import grid_of
 

@@ -68,7 +68,7 @@ class Results:
         return self.cells[~self.cells["retired"].astype(bool)]
 
 
-def load(root: Path) -> Results:
+def load(root: Path | str) -> Results:
     """Read the index of a results folder; works beside a running driver and on read-only media.
 
     Args:
@@ -79,6 +79,7 @@ def load(root: Path) -> Results:
         UserError: no store there, or one of another schema version.
         EnvironmentProblem: the index is damaged.
     """
+    root = Path(root)
     engine = schema.open_read_only(root)
     try:
         # One transaction: cells and metrics are of the same moment although a run may be writing.

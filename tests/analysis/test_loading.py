@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from analysis.heatmaps import draw_defaults
-from analysis.load import load
+from analysis.loading import load
 from grid.store import Store
 from jobs.errors import UserError
 from jobs.spec import (
@@ -110,7 +110,7 @@ def test_a_folder_without_a_store_is_a_user_error(tmp_path: Path) -> None:
 
 def test_loading_needs_no_plotting_and_no_training_library() -> None:
     code = (
-        "import sys, analysis.load, analysis.aggregate; "
+        "import sys, analysis.loading, analysis.aggregate; "
         "heavy = {'torch', 'transformers', 'ray', 'matplotlib', 'seaborn', 'scipy'} & set(sys.modules); "
         "assert not heavy, heavy"
     )

@@ -114,8 +114,8 @@ def compare(
 ) -> tuple[Comparison, ...]:
     """Compare every pair of arms in every column; all of them together are one family for the corrections.
 
-    A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come from
-    the crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two
+    A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come
+    from the crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two
     trained models, not about the arms (`covers`).
 
     Args:
