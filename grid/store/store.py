@@ -20,7 +20,7 @@ from grid.store.ingest import Published, insert_result, read_published, readable
 from grid.store.leftovers import sweep_leftovers
 from grid.store.lock import Holder
 from grid.store.places import Places
-from grid.store.reading import read_pins, read_states
+from grid.store.reading import read_done, read_pins, read_states
 from grid.store.rows import CellRow
 from jobs.errors import BugError, one_line
 from jobs.failpoints import failpoint
@@ -314,7 +314,7 @@ class Store:
         return self._books.write(action)
 
     def _done(self) -> set[str]:
-        return {cell_id for cell_id, row in self.states().items() if row.state is CellState.DONE}
+        return self._books.read(read_done)
 
     def _newest_folder_epoch(self) -> int:
         """Largest epoch among folders of cells that are not done: an index put back from a copy may lag behind."""
