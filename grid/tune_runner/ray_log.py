@@ -7,6 +7,8 @@ from contextlib import redirect_stdout
 from io import TextIOBase, TextIOWrapper
 from pathlib import Path
 
+from jobs.redaction import redact
+
 
 class _LateFile(logging.FileHandler):
     """Makes file and folder with the first line only: a run that is refused leaves nothing behind."""
@@ -14,6 +16,13 @@ class _LateFile(logging.FileHandler):
     def _open(self) -> TextIOWrapper:
         Path(self.baseFilename).parent.mkdir(parents=True, exist_ok=True)
         return super()._open()
+
+
+class _Redacting(logging.Formatter):
+    """Lines without secrets: Ray repeats what its workers said."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redact(super().format(record))
 
 
 class _LogStream(TextIOBase):
@@ -50,7 +59,7 @@ class RayLog:
         logging.getLogger("ray.tune.analysis").setLevel(logging.ERROR)
         self.silence_console()
         self._file = _LateFile(self._folder / "ray.log", encoding="utf-8", delay=True)
-        self._file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+        self._file.setFormatter(_Redacting("%(asctime)s %(levelname)s %(name)s %(message)s"))
         self._file.setLevel(logging.WARNING)
         self._logger.addHandler(self._file)
         self._redirected.__enter__()
