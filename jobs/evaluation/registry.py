@@ -147,7 +147,7 @@ _ALL = (
     _metric("brier", SINGLE_LABEL, probability.brier, "mean over rows, sum over labels", better=False, high=2.0),
     _metric("brier_macro", BOTH, probability.brier_macro, _MACRO, better=False),
     _metric("ece", SINGLE_LABEL, probability.ece, f"most probable label, {ECE_BINS} bins", better=False),
-    _metric("ece_macro", BOTH, probability.ece_macro, f"mean over labels, {ECE_BINS} bins each", better=False),
+    _metric("ece_macro", BOTH, probability.ece_macro, f"{_MACRO}, {ECE_BINS} bins each", better=False),
     _metric(
         "ece_micro", MULTI_LABEL, probability.ece_micro, f"all rows and labels together, {ECE_BINS} bins", better=False
     ),

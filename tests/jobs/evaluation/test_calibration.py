@@ -94,6 +94,7 @@ def test_temperature_equals_scikit_learn(rows: int, classes: int, seed: int) -> 
     model = FrozenEstimator(GivenLogits().fit(logits, case.labels))
     theirs = CalibratedClassifierCV(model, method="temperature", cv=2).fit(logits, case.labels)
     fitted = fit_temperature(logits, case.labels)
+    assume(fitted.temperatures[0].reason is None)  # their range of temperatures is wider
     np.testing.assert_allclose(fitted.apply(logits), theirs.predict_proba(logits), atol=2e-4)
     beta = theirs.calibrated_classifiers_[0].calibrators[0].beta_
     mine = single_loss(logits, case.labels, fitted.temperatures[0].temperature)

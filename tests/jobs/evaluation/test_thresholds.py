@@ -20,6 +20,7 @@ from jobs.evaluation.thresholds import (
     FittedThresholds,
     ThresholdGrid,
     ThresholdSettings,
+    _best,
     fit_thresholds,
 )
 from jobs.spec import from_json, to_json
@@ -99,13 +100,17 @@ def test_thresholds_of_labels_do_not_lose_against_the_one_for_all() -> None:
 
 @pytest.mark.parametrize(
     ("grid", "expected"),
-    [((0.3, 0.6), 0.6), ((0.4, 0.6), 0.4), ((0.2, 0.5, 0.7), 0.5), ((0.3, 0.35), 0.35), ((0.9, 0.25, 0.75), 0.25)],
+    [((0.3, 0.6), 0.6), ((0.3, 0.7), 0.3), ((0.2, 0.5, 0.7), 0.5), ((0.3, 0.35), 0.35), ((0.9, 0.25, 0.75), 0.25)],
 )
 def test_ties_go_to_the_one_nearest_a_half_and_then_down(grid: tuple[float, ...], expected: float) -> None:
     said, truth = np.array([[0.95], [0.05]]), np.array([[1], [0]])
     settings_ = ThresholdSettings(grid=ThresholdGrid(values=grid))
     found = fit_thresholds(said, truth, label_names=["a"], settings=settings_)
     assert found.global_threshold == found.labels[0].threshold == expected
+
+
+def test_values_that_differ_in_their_last_bits_are_ties() -> None:
+    assert _best(np.array([0.7, 0.7 + 2e-16, 0.1]), np.array([0.5, 0.6, 0.7])) == 0
 
 
 def test_an_edge_is_marked_and_a_grid_of_one_has_none() -> None:
