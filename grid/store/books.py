@@ -12,11 +12,12 @@ from typing import TypeVar
 from sqlalchemy.engine import Connection, Engine
 
 from grid.store.ballast import Ballast
-from grid.store.connection import leave_single_file, reading
+from grid.store.connection import leave_single_file, reading, set_patience
 from grid.store.ownership import Ownership
-from grid.store.problems import DiskBroken, explained
+from grid.store.problems import DiskBroken, StoreLocked, explained
 from jobs.errors import BugError, DiskFull
 
+_SHORT_PATIENCE_S = 1.0
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -67,6 +68,10 @@ class Books:
                 raise self._broken
             try:
                 return self._transaction(self.engine, action)
+            except StoreLocked:
+                # Waited for once; what still has to be said at the end of a run must not take minutes more.
+                self.exclusively(lambda engine: set_patience(engine, _SHORT_PATIENCE_S))
+                raise
             except DiskBroken as error:
                 self._broken = error
                 raise

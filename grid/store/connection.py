@@ -88,6 +88,12 @@ def leave_single_file(engine: Engine, path: Path) -> None:
         logger.info("%s keeps its side files: %s", path, error)
 
 
+def set_patience(engine: Engine, timeout_s: float) -> None:
+    """Change how long to wait for another program's lock."""
+    with raw_cursor(engine) as cursor:
+        cursor.execute(f"PRAGMA busy_timeout = {round(timeout_s * 1000)}")
+
+
 @contextmanager
 def raw_cursor(engine: Engine) -> Iterator[sqlite3.Cursor]:
     """A cursor outside any transaction, for pragmas that need that."""

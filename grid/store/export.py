@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
+from grid.store.backup import copy_index
 from grid.store.problems import explained
 from jobs.durable import disk_problem, write_atomically
 from jobs.errors import UserError
@@ -57,6 +58,9 @@ _FROM_PROVENANCE: Final = {"cost_basis": "costs", "solo_probe": "solo_probe"}
 _PREFIXES: Final = {"test": "", "validation": "val_", "train": "train_"}
 _FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
+INDEX_SUFFIX: Final = ".db"
+"""A copy of the index itself, whole even while a run goes on."""
+
 Row = dict[str, Any]
 
 
@@ -73,7 +77,7 @@ def export(root: Path, out: Path) -> Path:
 
     Args:
         root: results folder.
-        out: file to write; its suffix is .csv, .parquet or .json.
+        out: file to write; its suffix is .csv, .parquet or .json, or .db for a copy of the whole index.
 
     Returns:
         the file.
@@ -85,9 +89,11 @@ def export(root: Path, out: Path) -> Path:
     Side effects:
         Replaces `out` as a whole and makes its folder.
     """
+    if out.suffix.lower() == INDEX_SUFFIX:
+        return copy_index(root, out)
     write = _WRITERS.get(out.suffix.lower())
     if write is None:
-        raise UserError(f"{out}: the file name must end in {', '.join(_WRITERS)}")
+        raise UserError(f"{out}: the file name must end in {', '.join(_WRITERS)} or {INDEX_SUFFIX}")
     data = write(read_table(root))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

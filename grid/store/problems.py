@@ -19,6 +19,10 @@ _UNWRITTEN = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE
 """SQLite's words for a file that could not grow for another reason than ENOSPC: a quota, a limit of file size."""
 
 
+class StoreLocked(EnvironmentProblem):
+    """Another program held the index longer than this one waits."""
+
+
 class DiskBroken(EnvironmentProblem):
     """The disk reported an I/O error: what it holds since is not certain."""
 
@@ -97,7 +101,7 @@ def explain_sqlite(path: Path, detail: str, code: int = 0) -> FineGridError | No
     if "locked" in lower:
         who = users_of(path)
         by = f" ({', '.join(who)})" if who else ""
-        return EnvironmentProblem(
+        return StoreLocked(
             f"{path} was locked by another program{by} for too long; close it and run the same command again"
         )
     if is_disk_full(detail) or (code in _UNWRITTEN and _cannot_grow(path)):
