@@ -107,6 +107,7 @@ class LoraSection(_Section):
     alpha: Annotated[int, Field(ge=1, le=65_536)] = _LORA.alpha
     dropout: Annotated[float, Field(ge=0, lt=1)] = _LORA.dropout
     targets: Annotated[list[ShortText], Field(min_length=1)] | None = None
+    layers: Annotated[list[Annotated[int, Field(ge=0, le=10_000)]], Field(min_length=1)] | None = None
 
 
 class QuantizationSection(_Section):

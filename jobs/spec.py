@@ -212,6 +212,8 @@ class LoraSpec:
     dropout: float = 0.0
     targets: tuple[str, ...] | None = None
     """Module-name suffixes; None: the family's default."""
+    layers: tuple[int, ...] | None = None
+    """Numbers of the layers that get adapters, from 0; None: all of them."""
 
 
 @dataclass(frozen=True, kw_only=True)
