@@ -102,10 +102,10 @@ class Siege:
             return self.cluster.kill_second()
         return self._kill_actor(driver, TRAINER if what == "worker" else MAILBOX, what)
 
-    def _kill_actor(self, driver: Running, name: str, what: str) -> Kill | None:
+    def _kill_actor(self, driver: Running, names: tuple[str, ...], what: str) -> Kill | None:
         deadline_s = time.monotonic() + FIND_TIMEOUT_S
         while driver.is_alive and time.monotonic() < deadline_s:
-            if found := actors(self.test_id, name):
+            if found := actors(self.test_id, names):
                 return kill_process(self.dice.choice(found), what)
             time.sleep(0.05)
         return None

@@ -10,8 +10,8 @@ import psutil
 
 from tests.faults.harness import Running, marked_processes
 
-TRAINER, MAILBOX = "ray::PackTrainable", "ray::_Box"
-"""How Ray names the processes of our actors."""
+TRAINER, MAILBOX = ("ray::PackTrainable", "ray::ResourceTrainable"), ("ray::_Box",)
+"""How Ray names the processes of our actors; the second name is that of Tune's wrapper."""
 DEATH_TIMEOUT_S = 10.0
 
 
@@ -33,9 +33,9 @@ def kill_driver(driver: Running) -> Kill | None:
     return Kill(what="driver", pid=driver.pid) if ended.returncode == -signal.SIGKILL else None
 
 
-def actors(test_id: str, name: str) -> list[psutil.Process]:
+def actors(test_id: str, names: tuple[str, ...]) -> list[psutil.Process]:
     """Live processes of one of our actors, by pid."""
-    found = [process for process in marked_processes(test_id) if _is_named(process, name)]
+    found = [process for process in marked_processes(test_id) if _is_named(process, names)]
     return sorted(found, key=lambda process: process.pid)
 
 
@@ -64,8 +64,8 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _is_named(process: psutil.Process, name: str) -> bool:
+def _is_named(process: psutil.Process, names: tuple[str, ...]) -> bool:
     try:
-        return bool(process.cmdline()) and process.cmdline()[0].startswith(name)
+        return bool(process.cmdline()) and process.cmdline()[0].startswith(names)
     except psutil.Error:
         return False
