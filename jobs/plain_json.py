@@ -52,7 +52,10 @@ def from_json(kind: type[T], data: Any) -> T:
 
 def dumps(value: object) -> str:
     """Canonical JSON text of a spec object: sorted keys, no NaN, no spaces."""
-    return json.dumps(to_json(value), sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
+    return _ENCODER.encode(to_json(value))
+
+
+_ENCODER = json.JSONEncoder(sort_keys=True, allow_nan=False, separators=(",", ":"), ensure_ascii=False)
 
 
 def loads(kind: type[T], text: str) -> T:

@@ -86,9 +86,15 @@ _SPEC_FIELDS: Final = sorted(field.name for field in fields(CellSpec))
 
 
 def _part(value: Any) -> str:
-    if type(value) is int:
-        return repr(value)
-    return dumps(value) if isinstance(value, str | Mapping) or value is None else _known_part(value)
+    # What every cell has of its own, without the detour over `dumps`.
+    if value is None or type(value) is int:
+        return "null" if value is None else repr(value)
+    if isinstance(value, str):
+        return _ENCODER.encode(value)
+    return dumps(value) if isinstance(value, Mapping) else _known_part(value)
+
+
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 @functools.lru_cache(maxsize=4096, typed=True)
