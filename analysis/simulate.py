@@ -142,7 +142,8 @@ def report_p_values(differences: Any) -> Any:
     if differences.shape[-2] > 1:
         return p_value(difference_parts(differences))
     only_first, only_second = (differences > 0).sum(axis=(-2, -1)), (differences < 0).sum(axis=(-2, -1))
-    return np.array([mcnemar(int(a), int(b)) for a, b in zip(only_first, only_second, strict=True)])
+    tables, place = np.unique(np.stack([only_first, only_second]), axis=1, return_inverse=True)
+    return np.array([mcnemar(int(a), int(b)) for a, b in tables.T])[place]
 
 
 def all_regimes(*, seeds: Sequence[int] = (1, 2, 3, 5, 10), rows: Sequence[int] = (80, 200, 2000)) -> list[Regime]:
