@@ -54,6 +54,7 @@ class Checker:
     def _base(self) -> Any:  # a transformers model, whose attributes nn.Module does not know
         setup = self.setup
         settings: dict[str, Any] = {"revision": setup.revision, "dtype": self.dtype, "local_files_only": True}
+        settings |= {"use_safetensors": True, "trust_remote_code": False}
         if setup.quantization is not None:
             settings["device_map"] = {"": setup.device}
             settings["quantization_config"] = BitsAndBytesConfig(

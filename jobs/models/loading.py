@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, BitsAndBytesConfig, PreTrainedTokenizerFast
 
+from jobs.data.hub_errors import hub_problem
 from jobs.errors import BugError, EnvironmentProblem, UserError
 from jobs.models.device import Compute, resolve_compute
 from jobs.models.families import Family, family_of, head_dropout
@@ -97,7 +98,8 @@ def load_base(
         EnvironmentProblem: the checkpoint cannot be read or fetched.
     """
     location, revision = location_of(spec, cache)
-    config = _read(lambda: AutoConfig.from_pretrained(location, revision=revision), spec)
+    config = _read(lambda: AutoConfig.from_pretrained(location, revision=revision, trust_remote_code=False), spec)
+    _refuse_code(spec, config)
     config = getattr(config, "text_config", None) or config
     family = family_of(config.model_type)
     compute = resolve_compute(compute_spec, parameters=_count_parameters(config), gpus=gpus)
@@ -169,8 +171,22 @@ def _read(load: Any, spec: ModelSpec) -> Any:
     try:
         return load()
     except (OSError, ValueError) as error:
-        where = f"{spec.location} at revision {spec.revision}" if spec.source == "hub" else spec.location
-        raise EnvironmentProblem(f"model {spec.name}: cannot load {where}: {error}") from error
+        if spec.source == "hub":
+            raise hub_problem(error, spec.location, kind="model", revision=spec.revision).error from error
+        raise EnvironmentProblem(f"model {spec.name}: cannot load {spec.location}: {error}") from error
+
+
+def _refuse_code(spec: ModelSpec, config: Any) -> None:
+    """Preflight looks for this as well; on a cluster the machine that fetches a model looks again.
+
+    Raises:
+        UserError: the model's settings name code of its own.
+    """
+    if getattr(config, "auto_map", None):
+        raise UserError(
+            f"model {spec.name} wants to run Python code of its own (auto_map); FineGrid never runs code that comes"
+            " with a model: use a model of a supported family without it"
+        )
 
 
 def _load_model(
@@ -186,6 +202,7 @@ def _load_model(
         "dtype": torch.float32 if trainable else compute.dtype,
         "attn_implementation": ATTENTION_NAME,
         "use_safetensors": True,
+        "trust_remote_code": False,  # left open, transformers would ask at a terminal
         "low_cpu_mem_usage": True,
     }
     if quantization is not None:
@@ -262,7 +279,9 @@ def _make_resident(model: nn.Module, compute: Compute) -> None:
 def _load_tokenizer(spec: ModelSpec, location: str, revision: str | None, config: Any) -> Any:
     # A tiny member's own tokenizer is not the one that AutoTokenizer would pick for its model type.
     loader = PreTrainedTokenizerFast if spec.source == "tiny" else AutoTokenizer
-    tokenizer = _read(lambda: loader.from_pretrained(location, revision=revision, padding_side="right"), spec)
+    tokenizer = _read(
+        lambda: loader.from_pretrained(location, revision=revision, padding_side="right", trust_remote_code=False), spec
+    )
     if len(tokenizer) > config.vocab_size:
         raise UserError(
             f"model {spec.name}: its tokenizer knows {len(tokenizer)} tokens, its embedding only "

@@ -1,4 +1,4 @@
-"""F38: a tokenizer that knows more tokens than the model has embeddings: found when the model is built, not in a kernel."""
+"""F38: a tokenizer with more tokens than the model has embeddings: found when it is built, not in a kernel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""F44: a model that brings code of its own: refused before anything is fetched or run, from the hub and from a folder."""
+"""F44: a model that brings code: refused before anything is fetched or run, from the hub and from a folder."""
 
 from __future__ import annotations
 

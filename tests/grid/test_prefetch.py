@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.models.tiny import tiny_folder
 from tests.fakes.hub import FakeHub
-from tests.faults.hub_grids import MODEL_FILES, hub_grid, nothing_created
+from tests.faults.harness import REAL, armed
+from tests.faults.hub_grids import MODEL_FILES, hub_grid, nothing_created, rows_file
 
 
 @pytest.fixture
@@ -83,3 +85,38 @@ def test_doctor_of_a_config_says_all_and_creates_nothing(hub: FakeHub, tmp_path:
     assert {problem["path"] for problem in bad.json["problems"]} == {"compute.device", "axes.model", "dataset.id"}
     assert grid.command(*command, "--set", "axes.num_labels=[64]").returncode == 2
     assert nothing_created(grid)
+
+
+def test_a_prefetch_killed_between_files_goes_on_where_it_was(hub: FakeHub, tmp_path: Path) -> None:
+    grid = hub_grid(hub, tmp_path)
+    command = ("prefetch", str(grid.config), "--json")
+    killed = grid.command(*command, env=armed("hub.file_fetched"))
+    assert killed.returncode == -9
+    assert grid.run(env={"HF_HUB_OFFLINE": "1"}).returncode == 3, "half a model is no model"
+    again = grid.command(*command)
+    assert again.returncode == 0, again.stderr
+    assert grid.run(env={"HF_HUB_OFFLINE": "1"}).returncode == 0
+
+
+@pytest.mark.faults
+def test_a_real_model_of_the_hub_trains_through_ray_without_network(hub: FakeHub, tmp_path: Path, cache: Path) -> None:
+    folder = tiny_folder("bert", cache)
+    hub.add_repo("model", "owner/bert", {path.name: path.read_bytes() for path in folder.iterdir()})
+    hub.add_repo("dataset", "owner/emo", rows_file())
+    small = {
+        "variants": None,
+        "axes": {"variant": None},
+        "recipe": {"epochs": 1, "batch_size": 4, "max_length": 16},
+        "compute": {"numerics": "exact", "device": "cpu", "cost_probe": False},
+    }
+    grid = hub_grid(hub, tmp_path, trial_module=REAL, fills=False, **small)
+    assert grid.command("prefetch", str(grid.config)).returncode == 0
+    hub.requests.clear()
+    ran = grid.through_ray().run(env={"HF_HUB_OFFLINE": "1"})
+    assert ran.returncode == 0, ran.stderr
+    # The same with the hub there: nobody but preflight asks it, and the cell is the same.
+    online = grid.elsewhere(tmp_path / "online").run()
+    assert online.returncode == 0, online.stderr
+    asked = [request.path for request in hub.requests]
+    assert asked and all("/revision/main" in path or path.startswith("/api/") for path in asked), asked
+    assert grid.elsewhere(tmp_path / "online").dump() == grid.dump()
