@@ -177,7 +177,7 @@ def fit_thresholds(
 def _fit_label(
     name: str, f1_G: np.ndarray, thresholds_G: np.ndarray, support: int, *, fallback: float, fallback_f1: float | None
 ) -> LabelThreshold:
-    chosen = _best(f1_G, thresholds_G) if support else None
+    chosen = _best(f1_G, thresholds_G)  # without positives no F1 is above 0
     if chosen is None:
         return LabelThreshold(
             label=name,

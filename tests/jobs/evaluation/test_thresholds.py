@@ -123,6 +123,8 @@ def test_an_edge_is_marked_and_a_grid_of_one_has_none() -> None:
         "threshold for all labels at the edge of its grid: 0.03",
         "thresholds at the edge of the grid for 1 of 1 labels",
     )
+    upper = ThresholdSettings(grid=ThresholdGrid(values=(0.003, 0.005, 0.03)))
+    assert fit_thresholds(said, truth, label_names=["a"], settings=upper).global_at_edge
     one = ThresholdSettings(grid=ThresholdGrid(values=(0.03,)))
     assert fit_thresholds(said, truth, label_names=["a"], settings=one).marks() == ()
 
