@@ -78,6 +78,8 @@ def _points(config: Config, strategy: Strategy) -> Iterator[dict[str, Any]]:
 
 
 def _is_excluded(config: Config, values: Mapping[str, Any]) -> bool:
+    if not config.exclude:
+        return False
     keys = {axis.name: axis.key for axis in config.axes} | {"strategy": "strategy"}
     return any(
         all(keys[name] in values and values[keys[name]] in excluded for name, excluded in exclusion.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,7 +30,7 @@ class Axis:
     values: tuple[Any, ...]
     """As declared, each checked; lists are tuples."""
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
         """Full dotted key, such as `recipe.learning_rate`."""
         return f"{self.section}.{self.name}" if self.section else self.name
