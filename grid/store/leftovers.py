@@ -47,8 +47,8 @@ def half_folders(layout: Layout, *, before_epoch: int, skip: Collection[str] = f
     """Attempt folders without a manifest, of earlier epochs: a copy that was cut off, or a store without rename."""
     if not layout.cells.is_dir():
         return
-    for cell in sorted(layout.cells.iterdir()):
-        if cell.name in skip or cell.is_symlink() or not cell.is_dir():
+    for cell in sorted(path for path in layout.cells.iterdir() if path.name not in skip):
+        if cell.is_symlink() or not cell.is_dir():
             continue
         for folder in sorted(cell.iterdir()):
             name = AttemptName.parse(folder.name)
