@@ -159,17 +159,18 @@ def _cell_rows(connection: Connection) -> dict[str, Row]:
 def _add_metrics(connection: Connection, rows: Mapping[str, Row]) -> list[str]:
     table = schema.metrics
     query = sa.select(table.c.cell_id, table.c.split, table.c.name, table.c.value, table.c.undefined)
-    names: set[str] = set()
+    columns: dict[tuple[str, str], str] = {}
     for cell_id, split, name, value, undefined in connection.execute(query.where(table.c.label == "")):
         row = rows.get(cell_id)
         if row is None:
             continue
-        column = _PREFIXES.get(split, f"{split}_") + name
-        names.add(column)
+        column = columns.get((split, name))
+        if column is None:
+            column = columns[split, name] = _PREFIXES.get(split, f"{split}_") + name
         row[column] = value
         if undefined is not None:
             row["undefined_metrics"] = "; ".join(filter(None, [row.get("undefined_metrics"), f"{column}: {undefined}"]))
-    return sorted(names)
+    return sorted(set(columns.values()))
 
 
 def _add_axes(rows: Mapping[str, Row], *, taken: set[str]) -> list[str]:
@@ -196,19 +197,24 @@ def _csv(table: Table) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([_protected(name) for name in table.columns])
-    for row in table.rows:
-        writer.writerow([_csv_field(row[name], kind) for name, kind in table.columns.items()])
+    columns = [(name, _CSV_TEXTS[kind]) for name, kind in table.columns.items()]
+    writer.writerows(
+        ["" if (value := row[name]) is None else text(value) for name, text in columns] for row in table.rows
+    )
     return stream.getvalue().encode("utf-8")
 
 
-def _csv_field(value: Any, kind: type) -> str:
-    if value is None:
-        return ""
-    if kind is str:
-        return _protected(value if isinstance(value, str) else json.dumps(value))
-    if kind is bool:
-        return "true" if value else "false"
-    return repr(kind(value))
+def _csv_text(value: Any) -> str:
+    return _protected(value if isinstance(value, str) else json.dumps(value))
+
+
+_CSV_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
+    str: _csv_text,
+    bool: lambda value: "true" if value else "false",
+    int: lambda value: repr(int(value)),
+    float: lambda value: repr(float(value)),
+}
+"""How values of a column's type are written."""
 
 
 def _protected(text: str) -> str:
