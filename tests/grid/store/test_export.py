@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.store.export import _csv_field, export, plain_text, read_table
+from grid.store.export import _CSV_TEXTS, export, plain_text, read_table
 from jobs.errors import UserError
 from jobs.spec import DataSpec, FailureKind, MetricValue, Strategy
 from tests.jobs.samples import cell
@@ -126,14 +126,14 @@ def test_formulas_are_text_in_csv_and_untouched_elsewhere(mixed, tmp_path):
 
 @given(st.text())
 def test_protected_text_round_trips_and_never_starts_a_formula(text):
-    field = _csv_field(text, str)
+    field = _CSV_TEXTS[str](text)
     assert plain_text(field) == text
     assert not field.startswith(("=", "+", "-", "@", "\t", "\r"))
 
 
 def test_negative_numbers_are_numbers():
-    assert _csv_field(-0.5, float) == "-0.5"
-    assert _csv_field(3, float) == "3.0"
+    assert _CSV_TEXTS[float](-0.5) == "-0.5"
+    assert _CSV_TEXTS[float](3) == "3.0"
 
 
 def test_the_three_formats_hold_the_same(mixed, tmp_path):
