@@ -140,8 +140,9 @@ def hub_access(cache: Path, *, fetches: bool) -> Access:
     def access(kind: str, location: str, revision: str | None) -> Mapping[str, int]:
         from grid.hub import check_access, missing_files  # huggingface_hub is heavy: only where the hub is used
 
-        if kind == "model" and revision is not None and fetches:
-            return missing_files(location, revision, cache)
+        if kind == "model" and revision is not None:
+            sizes = missing_files(location, revision, cache)
+            return sizes if fetches else {}
         if kind == "model":
             check_access(kind, location, revision)
         return {}  # a data set has been read by then: its rows lie in the cache

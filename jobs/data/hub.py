@@ -26,7 +26,7 @@ from jobs.storage import cache_root
 
 _LOG = logging.getLogger(__name__)
 _COMMIT = re.compile("[0-9a-f]{40}")
-_TIMEOUT_S = 30.0
+_TIMEOUT_S = 15.0
 _CACHE_VERSION = 1
 TRUSTED_ENDPOINT_VARIABLE = "FINEGRID_TRUSTED_ENDPOINT"
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -57,6 +58,8 @@ class FakeHub:
         """When set, every request is answered with this status, such as 503 or 429."""
         self.busy_answers = 0
         """So many requests are answered with 503 before the hub works."""
+        self.delay_s = 0.0
+        """Every answer is held back so long."""
         self._repos: dict[tuple[str, str], FakeRepo] = {}
         hub = self
 
@@ -159,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.fake.requests.append(Request(self.command, path, bool(bearer)))
         if self.fake.broken_status is not None:
             return self._error(self.fake.broken_status, None, "the fake hub is broken")
+        time.sleep(self.fake.delay_s)
         if self.fake.busy_answers > 0:
             self.fake.busy_answers -= 1
             return self._error(503, None, "the fake hub is busy")

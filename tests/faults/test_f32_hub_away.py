@@ -69,3 +69,15 @@ def test_f32_a_hub_that_recovers_in_time_is_waited_for(hub: FakeHub, tmp_path: P
     finished = grid.run(env={"FINEGRID_HUB_PATIENCE_S": "60"})
     assert finished.returncode == 0, finished.stderr
     assert "next try in" in finished.stderr
+
+
+@pytest.mark.faults
+def test_f32_a_hub_that_is_too_slow_is_not_waited_for_without_end(hub: FakeHub, tmp_path: Path) -> None:
+    grid = hub_grid(hub, tmp_path)
+    hub.delay_s = 40.0
+    began_s = time.monotonic()
+    refused = grid.run(timeout_s=110)
+    assert refused.returncode == 3, refused.stderr
+    assert "did not answer in time" in refused.stderr and "what was fetched stays in" in refused.stderr
+    assert time.monotonic() - began_s < 90
+    assert nothing_created(grid)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
-from grid.hub_needs import hub_needs, hub_places
+import pytest
+
+from grid.hub_needs import hub_access, hub_needs, hub_places
 from grid.patience import Patience
 from jobs.errors import EnvironmentProblem, TransientProblem
 from jobs.spec import CellSpec
@@ -41,3 +44,16 @@ def test_refusals_are_collected_and_not_asked_about_again() -> None:
         ("dataset", "owner/rows"): "503",
     }
     assert found.to_fetch == () and found.num_bytes == 0
+
+
+def test_on_a_cluster_models_are_looked_at_and_not_fetched_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("grid.hub.missing_files", lambda location, revision, cache: {"model.safetensors": 7})
+    monkeypatch.setattr("grid.hub.check_access", lambda kind, location, revision: asked.append(location))
+    assert hub_access(tmp_path, fetches=True)("model", "owner/a", "c" * 40) == {"model.safetensors": 7}
+    assert hub_access(tmp_path, fetches=False)("model", "owner/a", "c" * 40) == {}
+    assert hub_access(tmp_path, fetches=False)("model", "owner/b", None) == {}
+    assert hub_access(tmp_path, fetches=True)("dataset", "owner/rows", None) == {}
+    assert asked == ["owner/b"], "data has been read by then"
