@@ -42,10 +42,12 @@ GRACE = Deadline(variable="FINEGRID_GRACE_S", default_s=25.0)
 """From a signal to the end of the process, at the latest."""
 SILENCE = Deadline(variable="FINEGRID_SILENCE_S", default_s=300.0)
 """A pack that says nothing for so long is taken for hung."""
+WORKER_START = Deadline(variable="FINEGRID_WORKER_START_S", default_s=300.0)
+"""On a private Ray: packs are handed out, and for so long no worker begins one and none is heard."""
 CLUSTER_SILENCE = Deadline(variable="FINEGRID_CLUSTER_SILENCE_S", default_s=30.0)
 """A Ray whose control service does not answer for so long is taken for lost."""
 RAY_START = Deadline(variable="FINEGRID_RAY_START_S", default_s=120.0)
 """A private Ray must answer within it."""
 LEAVE_RAY = Deadline(variable="FINEGRID_LEAVE_RAY_S", default_s=10.0)
 """A lost Ray may hold up the way out for so long; then the process ends without it."""
-ALL = (GRACE, SILENCE, CLUSTER_SILENCE, RAY_START, LEAVE_RAY)
+ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY)

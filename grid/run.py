@@ -169,7 +169,9 @@ def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
 
     # A cluster brings up as many machines at once as packs wait; here a worker more is a matter of seconds.
     look_ahead = 1 if ray.is_private else parallel
-    return TuneRunner(site, watchdog=ray.watchdog, can_grow=ray.can_grow, look_ahead=look_ahead)
+    return TuneRunner(
+        site, watchdog=ray.watchdog, is_private=ray.is_private, can_grow=ray.can_grow, look_ahead=look_ahead
+    )
 
 
 def _batches(plan: Plan) -> list[Batch]:

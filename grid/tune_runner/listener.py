@@ -60,14 +60,17 @@ class Listener(Callback):  # type: ignore[misc]
         """Look whether to stop, and whether somebody has gone silent.
 
         Raises:
-            NobodyAnswers: only silent packs are left, whose workers cannot be ended: this pass would never end.
+            NobodyAnswers: this pass would never end.
         """
         with self._pass.guard():
             self._pass.stop_packs_if_due()
             for pack_id, reason in self._pass.silence.end_silent(end_worker):
                 self._tell(lost(pack_id, FailureKind.TRANSIENT, reason))
-        if self._pass.silence.is_hopeless and not self._pass.queue.num_running_packs:
+        is_waiting = self._pass.queue.num_running_packs > 0
+        if self._pass.silence.is_hopeless and not is_waiting:
             raise NobodyAnswers("silent workers cannot be ended")
+        if is_waiting and self._pass.silence.no_news_s > self._pass.start_deadline_s:
+            raise NobodyAnswers(f"no worker began its pack within {self._pass.start_deadline_s:g} s")
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave out the pass: Tune pickles its callbacks, and the pass holds open connections."""

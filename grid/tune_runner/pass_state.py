@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,6 +33,8 @@ class PassState:
         self.site = site
         self.mailbox = mailbox
         self.silence = SilenceWatch()
+        self.start_deadline_s = math.inf
+        """Without news of any pack for so long, workers cannot be started; infinite where packs wait for machines."""
         self.error: Exception | None = None
         self.warm_base: str | None = None
         self._watchdog = watchdog

@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from grid.deadlines import WORKER_START
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site, given_back, lost
 from grid.signals import leave_now
@@ -22,6 +23,7 @@ from grid.tune_runner.feeder import Feeder
 from grid.tune_runner.listener import Listener
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.pass_state import PassState
+from grid.tune_runner.silence import NobodyAnswers
 from grid.tune_runner.temporary import temporary_folder
 from grid.tune_runner.trainable import PackTrainable
 from grid.tune_runner.watchdog import RayLost, Watchdog
@@ -35,18 +37,26 @@ class TuneRunner:
     """A runner over the Ray this process is connected to."""
 
     def __init__(
-        self, site: Site, *, watchdog: Watchdog | None = None, can_grow: bool = False, look_ahead: int = 1
+        self,
+        site: Site,
+        *,
+        watchdog: Watchdog | None = None,
+        is_private: bool = False,
+        can_grow: bool = False,
+        look_ahead: int = 1,
     ) -> None:
         """Remember the site.
 
         Args:
             site: where trials find code and leave files.
             watchdog: of the Ray this process is connected to; None: nobody watches.
+            is_private: nobody else uses this Ray, so that a pack never waits long for its worker.
             can_grow: the cluster may add machines, so that a request that does not fit now may fit later.
             look_ahead: packs that may wait for resources at a time; a growing cluster starts machines for them.
         """
         self._site = site
         self._watchdog = watchdog or Watchdog((), on_stuck=leave_now)
+        self._is_private = is_private
         self._look_ahead = look_ahead
         self._can_grow = can_grow
         self._mailbox: Mailbox | None = None
@@ -68,6 +78,8 @@ class TuneRunner:
                 self._fit(state, folder)
         except RayLost as found:
             loss = found
+        except NobodyAnswers as error:
+            _logger.error("a pass of Ray Tune was given up: %s", error)
         except Exception as error:
             # The driver's part cannot raise here, so this is Tune itself; the next pass is a fresh one.
             _logger.error("a pass of Ray Tune ended early", exc_info=True)
@@ -87,7 +99,10 @@ class TuneRunner:
             if not self._can_grow:
                 check_fits(queue.waiting_requests())
             self._mailbox = self._mailbox or Mailbox()
-        return PassState(queue, on_event, should_stop, self._site, self._mailbox, self._watchdog)
+        state = PassState(queue, on_event, should_stop, self._site, self._mailbox, self._watchdog)
+        if self._is_private:
+            state.start_deadline_s = WORKER_START.seconds
+        return state
 
     def close(self) -> None:
         """End the mailbox."""

@@ -24,7 +24,7 @@ _logger = logging.getLogger("ray.finegrid")
 
 
 class NobodyAnswers(EnvironmentProblem):
-    """All packs of a pass were given up: only a new pass goes on."""
+    """No pack of a pass can be expected to go on: only a new pass helps."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,15 +76,17 @@ class SilenceWatch:
         """
         self.deadline_s = SILENCE.seconds if deadline_s is None else deadline_s
         self._clock = clock
-        self._looked_s = clock()
+        self._looked_s = self._news_s = clock()
         self._lines: dict[str, _Line] = {}
 
     def began(self, pack_id: str, actor: Any) -> None:
         """A worker took the pack."""
+        self._news_s = self._clock()
         self._lines[pack_id] = _Line(heard_s=self._clock(), actor=actor)
 
     def heard(self, pack_id: str, worker: str | None) -> None:
         """The pack reported."""
+        self._news_s = self._clock()
         line = self._lines.get(pack_id)
         if line is not None:
             line.heard_s = self._clock()
@@ -96,6 +98,7 @@ class SilenceWatch:
         Returns:
             why it was ended, in words; None when it ended by itself.
         """
+        self._news_s = self._clock()
         line = self._lines.pop(pack_id, None)
         return self._reason() if line is not None and line.ended_s is not None else None
 
@@ -111,6 +114,7 @@ class SilenceWatch:
         was_away = now_s - self._looked_s > _AWAY_S
         self._looked_s = now_s
         lost: list[tuple[str, str]] = []
+        self._news_s = now_s if was_away else self._news_s
         for pack_id, line in self._lines.items():
             if was_away:
                 line.heard_s = now_s
@@ -128,6 +132,11 @@ class SilenceWatch:
         now_s = self._clock()
         lines = self._lines.values()
         return bool(lines) and all(line.ended_s is not None and now_s - line.ended_s > GIVE_UP_S for line in lines)
+
+    @property
+    def no_news_s(self) -> float:
+        """Seconds since any pack began, reported or ended."""
+        return self._clock() - self._news_s
 
     def _reason(self) -> str:
         return f"timeout: it said nothing for {self.deadline_s:g} s ({SILENCE.variable} waits longer)."
