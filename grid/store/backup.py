@@ -32,6 +32,10 @@ def copy_index(root: Path, out: Path) -> Path:
     temporary = out.with_name(f".{out.name}.{secrets.token_hex(4)}.tmp")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        engine.dispose()
+        raise disk_problem(out.parent, error) from error
+    try:
         with explained(index_to_read(Layout(root.absolute()))), raw_cursor(engine) as cursor:
             _backup(cursor.connection, temporary)
         temporary.replace(out)

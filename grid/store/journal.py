@@ -25,6 +25,7 @@ from jobs.spec import CellState
 
 logger = logging.getLogger(__name__)
 _FAILURE = ("cell_id", "epoch", "attempt", "kind", "reason", "log_path")
+_NEEDED = {"failed": _FAILURE, "pinned": ("name", "revision")}
 
 
 def append(path: Path, event: str, **values: Any) -> None:
@@ -87,8 +88,7 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
             continue
         try:
             line = json.loads(raw)
-            if line["event"] == "failed":
-                _ = [line[name] for name in _FAILURE]
+            _ = [line[name] for name in _NEEDED.get(line["event"], ())]
             yield line
         except (ValueError, TypeError, KeyError):
             logger.warning("%s: line %d was cut off and does not count", path, number)

@@ -1,0 +1,44 @@
+"""The journal: one whole line an event, refused by the disk or on it."""
+
+import json
+
+import pytest
+
+from grid.store import journal
+from jobs.errors import DiskFull, EnvironmentProblem
+
+
+def test_every_line_is_an_object(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    journal.append(path, "pinned", name="a\nb", revision="ü")
+    journal.append(path, "pinned", name="c", revision="1")
+    assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["a\nb", "c"]
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal.os, "fsync", full)
+    with pytest.raises(DiskFull, match=r"journal\.jsonl: No space left"):
+        journal.append(tmp_path / "journal.jsonl", "pinned", name="a", revision="1")
+    with pytest.raises(EnvironmentProblem):
+        journal.append(tmp_path / "none" / "journal.jsonl", "pinned", name="a", revision="1")
+
+
+def test_unknown_events_cells_and_broken_lines_are_passed_over(bench, tmp_path):
+    path = tmp_path / "journal.jsonl"
+    unknown = {
+        "event": "failed",
+        "cell_id": "f" * 16,
+        "epoch": 1,
+        "attempt": 1,
+        "kind": "bug",
+        "reason": "",
+        "log_path": "",
+    }
+    lines = [{"event": "danced"}, unknown, {"event": "failed"}, [], {"event": "pinned", "name": "a", "revision": "1"}]
+    path.write_text("\n".join(map(json.dumps, lines)) + "\n\n{")
+    assert bench.store._books.write(lambda connection: journal.replay(connection, path)) == 1
+    assert bench.store._books.write(lambda connection: journal.replay(connection, tmp_path / "none")) == 0
+    assert bench.store.pins() == {"a": "1"}
