@@ -49,7 +49,7 @@ def _commit() -> str | None:
     """The checked-out commit, with `+changes` when tracked files differ from it; None outside of git."""
     try:
         commit = _git("rev-parse", "--short=12", "HEAD").strip()
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "jobs", "benchmarks").strip()
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "grid", "jobs", "benchmarks").strip()
     except (OSError, subprocess.CalledProcessError):
         return None
     return f"{commit}+changes" if changed else commit

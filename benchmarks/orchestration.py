@@ -13,12 +13,14 @@ import argparse
 import json
 import os
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
     finally:
         shutil.rmtree(folder)
-    return _summary(found, runs[str(small)], runs[str(options.cells)]) | found | {"machine": facts}
+    return (
+        _summary(found, runs[str(small)], runs[str(options.cells)])
+        | found
+        | {"machine": facts | {"libraries": _libraries()}}
+    )
 
 
 def _summary(found: dict[str, Any], small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
@@ -272,6 +278,10 @@ def _python(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     if done.returncode != 0:
         raise SystemExit(f"{' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-4000:]}")
     return done
+
+
+def _libraries() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("ray", "SQLAlchemy", "rich")} | {"sqlite": sqlite3.sqlite_version}
 
 
 def _fsync_ms(folder: Path) -> float:
