@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -45,3 +48,37 @@ def test_what_nohup_ignores_stays_ignored() -> None:
 
 def test_exit_codes_are_those_of_a_shell() -> None:
     assert [exit_code(number) for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)] == [129, 130, 143]
+
+
+_DEAF = """
+import time
+from grid.signals import StopSignals
+with StopSignals() as signals, signals.patience():
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+def start_deaf(grace_s: str) -> subprocess.Popen[str]:
+    environment = os.environ | {"FINEGRID_GRACE_S": grace_s}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", _DEAF], env=environment, text=True, **pipes)
+    assert process.stdout is not None and process.stdout.readline() == "ready\n"
+    return process
+
+
+def test_what_does_not_stop_in_time_is_ended_with_the_signals_code() -> None:
+    with start_deaf("0.5") as process:
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 143 and "FINEGRID_GRACE_S" in errors
+
+
+def test_the_second_signal_leaves_at_once() -> None:
+    with start_deaf("60") as process:
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.3)
+        assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=5)
+    assert process.returncode in (130, 143)
