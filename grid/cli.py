@@ -121,7 +121,7 @@ def status(results: Results, as_json: JsonOption = False) -> None:
 @app.command()
 def export(
     results: Results,
-    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .json.")],
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .json; .db copies the index.")],
 ) -> None:
     """Write one row per declared cell."""
     from grid.store.export import export as write_export

@@ -17,7 +17,8 @@ from sqlalchemy.engine import Connection
 
 from grid.escape import visible
 from grid.store import schema
-from grid.store.lock import Holder, read_holder
+from grid.store.lock import Holder
+from grid.store.ownership import current_holder
 from grid.store.problems import explained
 from grid.store.reading import read_grid, read_states
 from grid.store.rows import CellRow
@@ -123,7 +124,7 @@ def status(root: Path) -> StatusReport:
             grid, rows, last_run = read_grid(connection), read_states(connection), _last_run(connection)
     finally:
         engine.dispose()
-    holder = read_holder(layout.lock)
+    holder = current_holder(layout)
     declared = [row for row in rows.values() if not row.retired]
     return StatusReport(
         root=str(root),
@@ -132,7 +133,7 @@ def status(root: Path) -> StatusReport:
         unfinished=tuple(row for row in declared if row.state is not CellState.DONE),
         retired=_count(row for row in rows.values() if row.retired),
         last_run=last_run,
-        in_use_by=holder if holder and holder.seems_alive() and last_run and last_run.ended_at is None else None,
+        in_use_by=holder if last_run and last_run.ended_at is None else None,
     )
 
 
