@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
@@ -146,9 +146,13 @@ def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
 
 def last_attempt(connection: Connection, cell_id: str, epoch: int) -> int:
     """Highest attempt of a cell within an epoch; 0 when there is none."""
-    table = schema.attempts
-    query = sa.select(sa.func.max(table.c.attempt)).where(table.c.cell_id == cell_id, table.c.epoch == epoch)
-    return connection.execute(query).scalar() or 0
+    return connection.execute(_LAST_ATTEMPT, {"id": cell_id, "of_epoch": epoch}).scalar() or 0
+
+
+# Made once: it is asked for every cell that is handed out.
+_LAST_ATTEMPT: Final = sa.select(sa.func.max(schema.attempts.c.attempt)).where(
+    schema.attempts.c.cell_id == sa.bindparam("id"), schema.attempts.c.epoch == sa.bindparam("of_epoch")
+)
 
 
 def _present(connection: Connection, cell_ids: Sequence[str]) -> dict[str, sa.Row[Any]]:
