@@ -11,11 +11,14 @@ from tests.chaos.cluster import TwoNodes
 from tests.chaos.victims import MAILBOX, TRAINER, Kill, actors, kill_driver, kill_process
 from tests.faults.harness import Finished, Grid, Running
 
-RUN_TIMEOUT_S = 240.0
+SILENCE_S = 240.0
 """A run that makes nothing new for so long hangs: that is a defect."""
+FINISH_TIMEOUT_S = 900.0
+"""An undisturbed rest of a grid takes minutes at most."""
 FIND_TIMEOUT_S = 8.0
-RESUMABLE = (0, 1, 5)
-"""0 done; 1 some cells failed (a worker killed too often); 5 stopped early. The same command goes on."""
+RESUMABLE = (0, 1, 3, 5)
+"""0 done; 1 some cells failed (a worker killed too often); 3 the cluster was not to be joined at that moment;
+5 stopped early. The same command goes on."""
 MAX_QUIET_RUNS = 4
 """Runs in a row that end by themselves and leave something undone, without any kill in between."""
 
@@ -70,15 +73,15 @@ class Siege:
             if kill is not None:
                 self.kills.append(kill)
                 self.on_kill(kill, time.monotonic() - began_s)
-        return driver.wait(RUN_TIMEOUT_S)
+        return driver.wait(FINISH_TIMEOUT_S)
 
     def _wait_for_moment(self, driver: Running) -> bool:
         """Mostly until something new was saved and a little longer, sometimes any moment; False: the run is over."""
         if self.dice.random() < 0.8:
-            before, deadline_s = self._saved(), time.monotonic() + RUN_TIMEOUT_S
+            before, deadline_s = self._saved(), time.monotonic() + SILENCE_S
             while driver.is_alive and self._saved() == before:
                 if time.monotonic() > deadline_s:
-                    raise Defect(f"nothing new within {RUN_TIMEOUT_S:g} s\n{driver.stdout}\n{driver.stderr}")
+                    raise Defect(f"nothing new within {SILENCE_S:g} s\n{driver.stdout}\n{driver.stderr}")
                 time.sleep(0.02)
             pause_s = self.dice.uniform(0.0, 1.5)
         else:
