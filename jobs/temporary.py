@@ -13,7 +13,7 @@ import re
 import secrets
 import shutil
 import socket
-import time
+from contextlib import suppress
 from pathlib import Path
 
 _NAME = re.compile(
@@ -89,10 +89,16 @@ def _is_stale(path: Path) -> bool:
 
 
 def _age_s(path: Path) -> float:
+    # Compared with a file made now in the same folder: this machine's clock may be days away from the other's.
+    probe = path.with_name(f".now-{secrets.token_hex(4)}")
     try:
-        return time.time() - path.stat().st_mtime
+        probe.touch()
+        return probe.stat().st_mtime - path.stat().st_mtime
     except OSError:
         return 0.0
+    finally:
+        with suppress(OSError):
+            probe.unlink()
 
 
 def _machine() -> str:

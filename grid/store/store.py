@@ -120,10 +120,11 @@ class Store:
             raise BugError("a store is claimed once")
         failpoint("claim.locked")
         self._books.exclusively(lambda engine: opening.prepare(engine, self._places.index))
-        newest_folder = self._newest_folder_epoch()
+        done = self._done()
+        newest_folder = self._newest_folder_epoch(done)
         epoch = self._books.write(lambda connection: self._begin(connection, newest_folder, config_json))
         failpoint("claim.committed")
-        sweep_leftovers(self.layout, before_epoch=epoch, skip=self._done(), local=self._places.index.parent)
+        sweep_leftovers(self.layout, before_epoch=epoch, skip=done, local=self._places.index.parent)
         self._ballast.load()
         self._books.exclusively(self._copies.save)
         self._epoch = epoch
@@ -316,9 +317,9 @@ class Store:
     def _done(self) -> set[str]:
         return self._books.read(read_done)
 
-    def _newest_folder_epoch(self) -> int:
+    def _newest_folder_epoch(self, done: set[str]) -> int:
         """Largest epoch among folders of cells that are not done: an index put back from a copy may lag behind."""
-        names = (AttemptName.parse(folder.name) for folder in complete_results(self.layout, skip=self._done()))
+        names = (AttemptName.parse(folder.name) for folder in complete_results(self.layout, skip=done))
         return max((name.epoch for name in names if name), default=0)
 
     def _ingest_published(self, cell_id: str, epoch: int, attempt: int) -> bool:

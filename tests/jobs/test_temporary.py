@@ -97,3 +97,11 @@ def test_a_zombie_does_not_count_as_running():
         assert process_start(child.pid) is None  # ended, and nobody has waited for it
     finally:
         child.wait(timeout=60)
+
+
+def test_a_clock_that_jumps_sweeps_nothing_of_another_machine(tmp_path, monkeypatch):
+    folder = renamed(new_temporary(tmp_path), machine="00000000", pid=dead_pid())
+    now = time.time()
+    monkeypatch.setattr("time.time", lambda: now + 2 * 24 * 3600)
+    assert sweep(tmp_path) == 0
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
