@@ -111,6 +111,7 @@ class _Builder:
             model=self._models[values["model"]] if has_model else None,
             lora=self._section("lora", config.lora, values) if strategy.has_adapters else None,
             quantization=self._quantization(strategy, values),
+            evaluation=config.evaluation,
             compute=config.compute,
             variant=variant,
             axes={axis.name: self._shown(axis, values) for axis in config.axes},

@@ -27,17 +27,26 @@ from grid.config_axes import (
     check_overlap,
     check_per_axis,
 )
-from grid.config_rules import REVISION_RULE, data_problems, is_revision, recipe_problems
+from grid.config_rules import REVISION_RULE, data_problems, evaluation_problems, is_revision, recipe_problems
 from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
-from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.config_secrets import secret_problems
+from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
 from grid.label_groups import any_word_of, label_groups
 from grid.paths import expanded
 from grid.suggest import nearest
 from jobs.errors import ConfigError, Problem, one_line
-from jobs.spec import CheckpointSpec, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec, Strategy
+from jobs.spec import (
+    CheckpointSpec,
+    ComputeSpec,
+    DataSpec,
+    EvaluationSpec,
+    LoraSpec,
+    QuantizationSpec,
+    RecipeSpec,
+    Strategy,
+)
 
 DEFAULT_CONFIG = "goemotions"
 MAX_CELLS = 100_000
@@ -63,6 +72,7 @@ class Config:
     recipe: RecipeSpec
     lora: LoraSpec
     quantization: QuantizationSpec
+    evaluation: EvaluationSpec
     compute: ComputeSpec
     request: ResourceRequest
     variants: Mapping[str, Changes]
@@ -232,6 +242,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         recipe=section_spec(RecipeSpec, "recipe", _given(file.recipe)),
         lora=section_spec(LoraSpec, "lora", _given(file.lora)),
         quantization=section_spec(QuantizationSpec, "quantization", _given(file.quantization)),
+        evaluation=section_spec(EvaluationSpec, "evaluation", _given(file.evaluation)),
         compute=_compute(file.compute, file.checkpoint),
         request=_request(file.compute),
         variants=variants,
@@ -400,7 +411,9 @@ def _check_combinations(config: Config) -> list[Problem]:
         problems += data_problems(data)
     if config.models:
         for recipe in section_variants(config, "recipe", config.recipe, _recipe_changes(config)):
-            problems += recipe_problems(recipe)
+            for task in config.axis("task") or (config.data.task,):
+                problems += recipe_problems(recipe, task)
+    problems += evaluation_problems(config.evaluation)
     return _distinct(problems)
 
 

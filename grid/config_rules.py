@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from grid.suggest import nearest
 from jobs.errors import Problem
-from jobs.spec import DataSpec, RecipeSpec
+from jobs.spec import SELECTION_METRICS, DataSpec, EvaluationSpec, RecipeSpec
 
 REPLAY_LABELS = (2, 4, 8, 16)
 REPLAY_SAMPLES = (800, 1600, 2400)
@@ -37,9 +38,13 @@ def data_problems(data: DataSpec) -> list[Problem]:
     return problems + _protocol(data) + _sizes(data) + _shape(data)
 
 
-def recipe_problems(recipe: RecipeSpec) -> list[Problem]:
-    """Name every key of a recipe section that contradicts another one."""
+def recipe_problems(recipe: RecipeSpec, task: str) -> list[Problem]:
+    """Name every key of a recipe section that contradicts another one, or the task."""
     problems = []
+    legal = SELECTION_METRICS[task]
+    if recipe.select_on != "last" and recipe.select_on not in legal:
+        hint = nearest(recipe.select_on, legal) or f"one of {', '.join(legal)}"
+        problems.append(Problem("recipe.select_on", f"is no metric of task {task}", recipe.select_on, hint))
     if recipe.select_on == "last" and recipe.patience is not None:
         rule = "early stopping needs a metric, but select_on is last"
         problems.append(Problem("recipe.patience", rule, str(recipe.patience), "patience: null"))
@@ -55,6 +60,14 @@ def recipe_problems(recipe: RecipeSpec) -> list[Problem]:
 def is_revision(text: str) -> bool:
     """True for what can be a branch, tag or commit of the hub, and cannot lead out of a folder."""
     return _REVISION.fullmatch(text) is not None and ".." not in text and "//" not in text
+
+
+def evaluation_problems(evaluation: EvaluationSpec) -> list[Problem]:
+    """Name every key of an evaluation section that contradicts another one."""
+    if evaluation.threshold_start > evaluation.threshold_stop:
+        rule = f"is above threshold_stop = {evaluation.threshold_stop}"
+        return [Problem("evaluation.threshold_start", rule, str(evaluation.threshold_start))]
+    return []
 
 
 def _only(key: str, value: object, condition: str) -> Problem:
@@ -95,9 +108,9 @@ def _builtin(data: DataSpec) -> list[Problem]:
 
 def _protocol(data: DataSpec) -> list[Problem]:
     problems = []
-    if data.task == "multi_label":
-        rule = "rows with several labels can be read and split, but no strategy trains on them yet"
-        problems.append(Problem("dataset.task", rule, data.task, "single_label"))
+    if data.task == "multi_label" and data.protocol != "official":
+        rule = f"rows with several labels cannot be balanced, which protocol {data.protocol} does"
+        problems.append(Problem("dataset.task", rule, data.task, "protocol: official"))
     if data.protocol == "replay":
         problems += _replay(data)
     return problems

@@ -7,13 +7,22 @@ boundary; `grid.config` turns the sections into the frozen dataclasses of `jobs.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from grid.config_faults import problems_of
 from jobs.errors import Problem
-from jobs.spec import SELECTION_METRICS, CheckpointSpec, ComputeSpec, DataSpec, LoraSpec, QuantizationSpec, RecipeSpec
+from jobs.spec import (
+    SELECTION_METRICS,
+    CheckpointSpec,
+    ComputeSpec,
+    DataSpec,
+    EvaluationSpec,
+    LoraSpec,
+    QuantizationSpec,
+    RecipeSpec,
+)
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 HUB_ID_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,95}(/[A-Za-z0-9][A-Za-z0-9._-]{0,95})?$"
@@ -23,6 +32,8 @@ _RECIPE = RecipeSpec()
 _LORA = LoraSpec()
 _QUANTIZATION = QuantizationSpec()
 _COMPUTE = ComputeSpec()
+_EVALUATION = EvaluationSpec()
+_SELECTION_METRICS = sorted({name for names in SELECTION_METRICS.values() for name in names})
 _CHECKPOINT = CheckpointSpec()
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
@@ -30,6 +41,7 @@ ShortText = Annotated[str, Field(min_length=1, max_length=200)]
 Labels = Annotated[list[ShortText], Field(min_length=2)]
 Pattern = ShortText | Annotated[list[ShortText], Field(min_length=1, max_length=1000)]
 """A regular expression, or words of which one must occur."""
+Calibration = Literal["temperature", "label_temperatures", "isotonic"]
 LabelGroups = Annotated[dict[ShortText, Annotated[list[ShortText], Field(min_length=1)]], Field(min_length=2)]
 
 
@@ -90,7 +102,7 @@ class RecipeSection(_Section):
     max_grad_norm: Annotated[float, Field(ge=0)] = _RECIPE.max_grad_norm
     eval_every: Count | Literal["epoch"] | None = None
     patience: Count | None = None
-    select_on: Literal["last", *SELECTION_METRICS] = "accuracy"  # type: ignore[valid-type]
+    select_on: Literal["last", *_SELECTION_METRICS] = "accuracy"  # type: ignore[valid-type]
     max_length: Annotated[int, Field(ge=4, le=131_072)] = _RECIPE.max_length
     length_bucketing: Annotated[int, Field(ge=2, le=65_536)] | None = _RECIPE.length_bucketing
     truncation: Literal["right", "left"] = "right"
@@ -115,6 +127,17 @@ class QuantizationSection(_Section):
 
     type: Literal["nf4", "fp4"] = "nf4"
     double: bool = _QUANTIZATION.double
+
+
+class EvaluationSection(_Section):
+    """What is fitted on validation rows and applied to test rows."""
+
+    thresholds: bool = _EVALUATION.thresholds
+    threshold_start: Annotated[float, Field(gt=0, lt=1)] = _EVALUATION.threshold_start
+    threshold_stop: Annotated[float, Field(gt=0, lt=1)] = _EVALUATION.threshold_stop
+    threshold_step: Annotated[float, Field(ge=0.001, lt=1)] = _EVALUATION.threshold_step
+    threshold_objective: Literal["f1_macro", "f1_micro", "subset_accuracy"] = "f1_macro"
+    calibration: list[Calibration] = Field(default_factory=lambda: list(get_args(Calibration)))
 
 
 class ComputeSection(_Section):
@@ -155,6 +178,7 @@ class ConfigFile(_Section):
     recipe: RecipeSection = RecipeSection()
     lora: LoraSection = LoraSection()
     quantization: QuantizationSection = QuantizationSection()
+    evaluation: EvaluationSection = EvaluationSection()
     compute: ComputeSection = ComputeSection()
     checkpoint: CheckpointSection = CheckpointSection()
     variants: dict[Annotated[str, Field(pattern=NAME_PATTERN)], ChangesSection] = Field(default_factory=dict)

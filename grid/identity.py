@@ -20,14 +20,16 @@ from jobs.spec import (
     RECIPE_VERSION,
     CellSpec,
     DataSpec,
+    EvaluationSpec,
     LoraSpec,
     ModelSpec,
     QuantizationSpec,
     RecipeSpec,
+    from_json,
     to_json,
 )
 
-Section = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec | ModelSpec
+Section = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec | EvaluationSpec | ModelSpec
 
 INTRODUCED: Mapping[str, Mapping[str, Any]] = {
     "data": {
@@ -80,6 +82,14 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
     },
     "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": None, "layers": None},
     "quantization": {"type": "nf4", "double": True},
+    "evaluation": {
+        "thresholds": True,
+        "threshold_start": 0.01,
+        "threshold_stop": 0.99,
+        "threshold_step": 0.01,
+        "threshold_objective": "f1_macro",
+        "calibration": ["temperature", "label_temperatures", "isotonic"],
+    },
     "model": {"revision": None},
 }
 """Defaults at introduction. Frozen: add lines for new fields, never change one, even when `jobs.spec` does."""
@@ -89,6 +99,7 @@ ALWAYS: Mapping[str, frozenset[str]] = {
     "recipe": frozenset(),
     "lora": frozenset(),
     "quantization": frozenset(),
+    "evaluation": frozenset(),
     "model": frozenset({"source", "location"}),
 }
 """Fields without a default."""
@@ -98,6 +109,7 @@ NEVER: Mapping[str, frozenset[str]] = {
     "recipe": frozenset(),
     "lora": frozenset(),
     "quantization": frozenset(),
+    "evaluation": frozenset(),
     "model": frozenset({"name"}),
 }
 """Fields that say where something is or how it is shown, not what it is."""
@@ -107,15 +119,20 @@ _SPECS: Mapping[str, type] = {
     "recipe": RecipeSpec,
     "lora": LoraSpec,
     "quantization": QuantizationSpec,
+    "evaluation": EvaluationSpec,
     "model": ModelSpec,
 }
+
+
+_FIRST_EVALUATION: EvaluationSpec = from_json(EvaluationSpec, INTRODUCED["evaluation"])
+"""Cells from before there was such a section have it, and no word of it in their ids."""
 
 
 def declared(section: str, spec: Section) -> dict[str, Any]:
     """Say what a section contributes to the identity.
 
     Args:
-        section: data | recipe | lora | quantization | model.
+        section: data | recipe | lora | quantization | evaluation | model.
         spec: the section's object.
 
     Returns:
@@ -151,6 +168,8 @@ def _plain(cell: CellSpec) -> dict[str, Any]:
 
 def _sections(cell: CellSpec) -> dict[str, Section]:
     sections: dict[str, Section] = {"data": cell.data}
+    if cell.evaluation != _FIRST_EVALUATION:
+        sections["evaluation"] = cell.evaluation
     if not cell.strategy.is_baseline:
         sections["recipe"] = cell.recipe
     if cell.model is not None:

@@ -10,7 +10,8 @@ import psutil
 
 from jobs.baselines import BaselineFit, fit_baseline
 from jobs.data import PreparedData, prepare
-from jobs.evaluation.metrics import classification_metrics
+from jobs.evaluation.evaluate import Evaluation, SplitLogits, evaluate_cell, settings_of
+from jobs.evaluation.files import evaluation_files
 from jobs.provenance import machine
 from jobs.result_files import predictions_writer
 from jobs.spec import CellResult, Command, Event, EventKind, PackedCell
@@ -40,28 +41,31 @@ def _run_cell(packed: PackedCell, desk: Desk) -> tuple[Path, float | None]:
     cell = packed.cell
     data = prepare(cell.data, seed=cell.seed, cache=desk.workshop.cache)
     fit = fit_baseline(cell.strategy, data, seed=cell.seed)
-    result = _result(packed, data, fit)
+    evaluation = evaluate_cell(
+        label_names=data.label_names,
+        test=SplitLogits(logits_nC=fit.logits["test"], labels=data.test.labels),
+        validation=SplitLogits(logits_nC=fit.logits["validation"], labels=data.validation.labels),
+        settings=settings_of(cell.evaluation),
+    )
+    result = _result(packed, data, fit, evaluation)
     parts = {
         name: (getattr(data, name).row_ids, getattr(data, name).labels, fit.logits[name])
         for name in ("validation", "test")
     }
-    folder = publish(desk.workshop.layout, result, {"predictions.parquet": predictions_writer(parts)})
+    folder = publish(
+        desk.workshop.layout, result, {"predictions.parquet": predictions_writer(parts), **evaluation_files(evaluation)}
+    )
     return folder, next((m.value for m in result.metrics if (m.split, m.name) == ("test", "accuracy")), None)
 
 
-def _result(packed: PackedCell, data: PreparedData, fit: BaselineFit) -> CellResult:
-    metrics = [
-        value
-        for name in ("validation", "test")
-        for value in classification_metrics(fit.logits[name], getattr(data, name).labels, split=name)
-    ]
+def _result(packed: PackedCell, data: PreparedData, fit: BaselineFit, evaluation: Evaluation) -> CellResult:
     rows = {name: len(getattr(data, name).texts) for name in ("train", "validation", "test")}
     scored = rows["validation"] + rows["test"]
     return CellResult(
         cell=packed.cell,
         epoch=packed.epoch,
         attempt=packed.attempt,
-        metrics=tuple(metrics),
+        metrics=evaluation.metrics,
         counts={
             **{f"num_{name}": count for name, count in rows.items()},
             "trainable_parameters": fit.parameters,
@@ -77,6 +81,6 @@ def _result(packed: PackedCell, data: PreparedData, fit: BaselineFit) -> CellRes
         },
         provenance={**machine(), "device": "cpu", "dtype": "fp64", "costs": "measured alone"},
         epochs=1.0,
-        marks=tuple(data.marks),
+        marks=(*data.marks, *evaluation.marks),
         label_names=tuple(data.label_names),
     )

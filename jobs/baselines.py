@@ -29,7 +29,7 @@ class BaselineFit:
     """What a baseline says about validation and test."""
 
     logits: dict[str, np.ndarray]
-    """validation, test -> float32 [rows, classes]: log probabilities."""
+    """validation, test -> float32 [rows, classes]: log probabilities, of multi-label rows log odds."""
     parameters: int
     train_seconds: float
     eval_seconds: float
@@ -48,7 +48,11 @@ def fit_baseline(strategy: Strategy, data: PreparedData, *, seed: int) -> Baseli
         DataError: the training rows hold a single class only, or no token that stands twice.
     """
     started = time.perf_counter()
-    predict, parameters = _majority(data, seed) if strategy is Strategy.MAJORITY else _tfidf(data)
+    is_multi = data.train.labels.ndim == 2
+    if strategy is Strategy.MAJORITY:
+        predict, parameters = _shares(data) if is_multi else _majority(data, seed)
+    else:
+        predict, parameters = _tfidf_of_each_label(data) if is_multi else _tfidf(data)
     fitted = time.perf_counter()
     logits = {name: predict(getattr(data, name).texts) for name in ("validation", "test")}
     return BaselineFit(
@@ -68,13 +72,43 @@ def _majority(data: PreparedData, seed: int) -> tuple[Predict, int]:
     return lambda texts: np.tile(log_shares, (len(texts), 1)), num_labels
 
 
-def _tfidf(data: PreparedData) -> tuple[Predict, int]:
-    model: Pipeline = make_pipeline(
-        TfidfVectorizer(
-            lowercase=True, token_pattern=_TOKEN, ngram_range=(1, 2), min_df=2, sublinear_tf=True, norm="l2"
-        ),
-        LogisticRegression(C=10.0, max_iter=1000),
+def _shares(data: PreparedData) -> tuple[Predict, int]:
+    """Log odds of each label's training share for every text: at one half, what most rows have."""
+    positives_C = data.train.labels.sum(axis=0, dtype=np.int64)
+    odds_C = np.log((positives_C + 0.5) / (len(data.train.labels) - positives_C + 0.5)).astype(np.float32)
+    return lambda texts: np.tile(odds_C, (len(texts), 1)), len(odds_C)
+
+
+def _vectorizer() -> TfidfVectorizer:
+    return TfidfVectorizer(
+        lowercase=True, token_pattern=_TOKEN, ngram_range=(1, 2), min_df=2, sublinear_tf=True, norm="l2"
     )
+
+
+def _tfidf_of_each_label(data: PreparedData) -> tuple[Predict, int]:
+    """One classifier a label over the same words; a label that all training rows have, or none, keeps its share."""
+    vectorizer = _vectorizer()
+    words = vectorizer.fit_transform(list(data.train.texts))
+    constant, _ = _shares(data)
+    fitted: dict[int, LogisticRegression] = {}
+    for label in range(len(data.label_names)):
+        truth = data.train.labels[:, label]
+        if truth.any() and not truth.all():
+            fitted[label] = LogisticRegression(C=10.0, max_iter=1000).fit(words, truth)
+
+    def predict(texts: Sequence[str]) -> np.ndarray:
+        logits_nC = constant(texts).astype(np.float32)
+        if texts:
+            found = vectorizer.transform(list(texts))
+            for label, model in fitted.items():
+                logits_nC[:, label] = model.decision_function(found)
+        return logits_nC
+
+    return predict, sum(int(model.coef_.size + model.intercept_.size) for model in fitted.values())
+
+
+def _tfidf(data: PreparedData) -> tuple[Predict, int]:
+    model: Pipeline = make_pipeline(_vectorizer(), LogisticRegression(C=10.0, max_iter=1000))
     if len(np.unique(data.train.labels)) < 2:
         raise DataError("tfidf needs training rows of at least two labels")
     model.fit(list(data.train.texts), data.train.labels)

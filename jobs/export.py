@@ -88,7 +88,7 @@ class Exporter:
         """
         folder.mkdir()
         if name == MODEL:
-            self._write_model(folder, labels, own)
+            self._write_model(folder, labels, own, cell.data.task)
         elif cell.strategy.has_adapters:
             self._write_peft(folder, cell, own)
         else:
@@ -133,11 +133,11 @@ class Exporter:
         found = {name for name in self._linear if any(name == s or name.endswith(f".{s}") for s in suffixes)}
         return list(suffixes) if found == set(adapted) else adapted
 
-    def _write_model(self, folder: Path, labels: tuple[str, ...], own: Mapping[str, Tensor]) -> None:
+    def _write_model(self, folder: Path, labels: tuple[str, ...], own: Mapping[str, Tensor], task: str) -> None:
         config = copy.deepcopy(getattr(self.config, "text_config", None) or self.config)
         config.id2label = dict(enumerate(labels))
         config.label2id = {label: index for index, label in enumerate(labels)}
-        config.problem_type = "single_label_classification"
+        config.problem_type = f"{task}_classification"
         if config.pad_token_id is None:
             config.pad_token_id = self.base.tokenizer.pad_token_id
         model = classifier_skeleton(config, num_labels=len(labels))

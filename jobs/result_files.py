@@ -18,9 +18,10 @@ def predictions_writer(parts: Mapping[str, tuple[Sequence[str], np.ndarray, np.n
     """A writer of predictions.parquet.
 
     Args:
-        parts: split -> (row ids, labels int64 [rows], logits float32 [rows, classes]).
+        parts: split -> (row ids, labels int64 [rows] or 0/1 [rows, classes], logits float32 [rows, classes]).
     Returns:
-        a function that writes one row a text: split, row_id, label, predicted, logit_0 ...
+        a function that writes one row a text: split, row_id, label, predicted, logit_0 ...; of a multi-label cell
+        label_0 ..., predicted_0 ... (probability of at least one half), logit_0 ...
     """
     table = pa.concat_tables([_predictions(split, *part) for split, part in parts.items()])
     return lambda path: pq.write_table(table, path, compression="zstd")
@@ -30,9 +31,14 @@ def _predictions(split: str, row_ids: Sequence[str], labels: np.ndarray, logits_
     columns: dict[str, object] = {
         "split": pa.array([split] * len(labels), pa.string()),
         "row_id": pa.array(list(row_ids), pa.string()),
-        "label": pa.array(labels.astype(np.int64)),
-        "predicted": pa.array(logits_nC.argmax(axis=1).astype(np.int64) if len(labels) else np.empty(0, np.int64)),
     }
+    if labels.ndim == 2:
+        said_nC = logits_nC >= 0
+        columns |= {f"label_{index}": pa.array(labels[:, index].astype(np.uint8)) for index in range(labels.shape[1])}
+        columns |= {f"predicted_{i}": pa.array(said_nC[:, i].astype(np.uint8)) for i in range(labels.shape[1])}
+    else:
+        predicted_n = logits_nC.argmax(axis=1) if len(labels) else np.empty(0)
+        columns |= {"label": pa.array(labels.astype(np.int64)), "predicted": pa.array(predicted_n.astype(np.int64))}
     for index in range(logits_nC.shape[1]):
         columns[f"logit_{index}"] = pa.array(logits_nC[:, index].astype(np.float32))
     return pa.table(columns)

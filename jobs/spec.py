@@ -25,17 +25,12 @@ RESULT_VERSION = 1
 TINY_VERSION = "1"
 """Revision of the tiny demo models: raised when their architecture, tokenizer or pretraining changes."""
 
-SELECTION_METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "f1_macro",
-    "f1_micro",
-    "f1_weighted",
-    "loss",
-    "precision_weighted",
-    "recall_weighted",
-)
-"""Validation metrics that `recipe.select_on` may name besides `last`; `loss` is best low, the others high."""
+_OF_BOTH_TASKS = ("f1_macro", "f1_micro", "f1_weighted", "loss", "precision_weighted", "recall_weighted")
+SELECTION_METRICS = {
+    "single_label": ("accuracy", "balanced_accuracy", *_OF_BOTH_TASKS),
+    "multi_label": ("subset_accuracy", "hamming_loss", "f1_samples", *_OF_BOTH_TASKS),
+}
+"""Validation metrics that `recipe.select_on` may name besides `last`, by task; losses are best low, the others high."""
 
 
 class Strategy(StrEnum):
@@ -237,6 +232,21 @@ class CheckpointSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluationSpec:
+    """What is fitted on validation rows of a trained cell and applied to its test rows."""
+
+    thresholds: bool = True
+    """Multi-label: one threshold for all labels, and one for each."""
+    threshold_start: float = 0.01
+    threshold_stop: float = 0.99
+    threshold_step: float = 0.01
+    threshold_objective: str = "f1_macro"
+    """f1_macro | f1_micro | subset_accuracy: what the threshold for all labels makes largest; a label's own: its F1."""
+    calibration: tuple[str, ...] = ("temperature", "label_temperatures", "isotonic")
+    """Ways to calibrate probabilities; label_temperatures is for multi-label cells alone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class ComputeSpec:
     """How the numbers are computed: never part of identity; what it resolved to is provenance."""
 
@@ -271,6 +281,7 @@ class CellSpec:
     """None for baselines."""
     lora: LoraSpec | None = None
     quantization: QuantizationSpec | None = None
+    evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     compute: ComputeSpec = field(default_factory=ComputeSpec)
     variant: str | None = None
     axes: Mapping[str, Any] = field(default_factory=dict)

@@ -34,9 +34,9 @@ from jobs.evaluation.outcome import (
 from jobs.evaluation.registry import AT_GLOBAL_THRESHOLD, AT_LABEL_THRESHOLDS, CALIBRATED, THRESHOLDED, after
 from jobs.evaluation.reliability import Reliability, label_reliability, pooled_reliability, top_label_reliability
 from jobs.evaluation.sweep import OBJECTIVES, sweep
-from jobs.evaluation.thresholds import FittedThresholds, ThresholdSettings, fit_thresholds
+from jobs.evaluation.thresholds import FittedThresholds, ThresholdGrid, ThresholdSettings, fit_thresholds
 from jobs.evaluation.undefined import NO_ROWS
-from jobs.spec import MetricValue
+from jobs.spec import EvaluationSpec, MetricValue
 
 Row = dict[str, Any]
 
@@ -67,6 +67,17 @@ class EvaluationSettings:
     def methods_for(self, task: str) -> tuple[str, ...]:
         """The methods that rows of a task can have."""
         return tuple(m for m in self.calibration if task == MULTI_LABEL or m != "label_temperatures")
+
+
+def settings_of(spec: EvaluationSpec) -> EvaluationSettings:
+    """The settings that a cell declares.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    grid = ThresholdGrid(start=spec.threshold_start, stop=spec.threshold_stop, step=spec.threshold_step)
+    thresholds = ThresholdSettings(grid=grid, objective=spec.threshold_objective) if spec.thresholds else None
+    return EvaluationSettings(thresholds=thresholds, calibration=spec.calibration)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.evaluation.metrics import classification_metrics
+from jobs.evaluation.evaluate import Evaluation, SplitLogits, evaluate_cell, settings_of
+from jobs.evaluation.files import evaluation_files
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.provenance import machine
 from jobs.result_files import Writer, curves_writer, predictions_writer
@@ -51,7 +52,8 @@ def publish_cell(
     Returns:
         the folder, and the test accuracy where defined.
     """
-    result = cell_result(run, test_logits_nC, tensors, base, reloaded, solo, slots)
+    evaluation = evaluation_of(run, test_logits_nC)
+    result = cell_result(run, evaluation, tensors, base, reloaded, solo, slots)
     data = run.data
     parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
@@ -59,6 +61,7 @@ def publish_cell(
     files = {
         "predictions.parquet": predictions_writer(parts),
         "curves.parquet": curves_writer(run.curves),
+        **evaluation_files(evaluation),
         **{name: _mover(folder) for name, folder in folders.items()},
     }
     folder = publish(layout, result, files)
@@ -74,9 +77,26 @@ def _mover(folder: Path) -> Writer:
     return move
 
 
+def evaluation_of(run: CellRun, test_logits_nC: np.ndarray) -> Evaluation:
+    """All metrics of a trained cell; thresholds and calibration are fitted on its validation rows.
+
+    Raises:
+        Diverged: logits are not finite.
+    """
+    labels, validation = run.data.labels, None
+    if run.best_validation_nC is not None:
+        validation = SplitLogits(logits_nC=run.best_validation_nC, labels=labels["validation"])
+    return evaluate_cell(
+        label_names=run.data.label_names,
+        test=SplitLogits(logits_nC=test_logits_nC, labels=labels["test"]),
+        validation=validation,
+        settings=settings_of(run.packed.cell.evaluation),
+    )
+
+
 def cell_result(
     run: CellRun,
-    test_logits_nC: np.ndarray,
+    evaluation: Evaluation,
     tensors: Mapping[str, Tensor],
     base: Base,
     reloaded: Reloaded,
@@ -84,14 +104,11 @@ def cell_result(
     slots: Slots,
 ) -> CellResult:
     """Everything a cell leaves behind in numbers."""
-    metrics = classification_metrics(test_logits_nC, run.data.labels["test"], split="test")
-    if run.best_validation_nC is not None:
-        metrics += classification_metrics(run.best_validation_nC, run.data.labels["validation"], split="validation")
     return CellResult(
         cell=run.packed.cell,
         epoch=run.packed.epoch,
         attempt=run.packed.attempt,
-        metrics=tuple(metrics),
+        metrics=evaluation.metrics,
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
         costs={**_costs(run, base), **reloaded.costs, **solo.costs},
@@ -103,7 +120,7 @@ def cell_result(
             **solo.provenance,
         },
         epochs=run.epoch,
-        marks=(*_marks(run), *reloaded.marks, *solo.marks),
+        marks=(*_marks(run), *evaluation.marks, *reloaded.marks, *solo.marks),
         label_names=run.data.label_names,
     )
 

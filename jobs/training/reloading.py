@@ -151,7 +151,9 @@ class Reloading:
                 return _unchecked(str(answer.error))
             raise BugError(f"cell {run.cell_id}: its exported folder cannot be used: {answer.error}")
         try:
-            return compare(test_logits_SC[rows], np.array(answer.logits, np.float32), self._dtype_name)
+            is_multi = run.packed.cell.data.task == "multi_label"
+            theirs_SC = np.array(answer.logits, np.float32)
+            return compare(test_logits_SC[rows], theirs_SC, self._dtype_name, is_multi_label=is_multi)
         except BugError as error:
             raise BugError(f"cell {run.cell_id}: {error}") from None
 
@@ -178,25 +180,30 @@ class Reloading:
         )
 
 
-def compare(ours_SC: np.ndarray, theirs_SC: np.ndarray, dtype_name: str) -> Reloaded:
+def compare(ours_SC: np.ndarray, theirs_SC: np.ndarray, dtype_name: str, *, is_multi_label: bool = False) -> Reloaded:
     """Set the logits of a reloaded cell beside ours.
 
     Args:
         ours_SC: our logits of the rows.
         theirs_SC: those of the reloaded cell.
         dtype_name: bf16 | fp16 | fp32, what both were computed in.
+        is_multi_label: every label is said or not for itself, at a logit of 0.
     Returns:
         the largest difference; a mark when rounding does not explain it although no label changed.
     Raises:
         BugError: a label changed although it led by more than rounding can explain.
     """
     allowed_S = TOLERANCE[dtype_name] * np.maximum(1.0, np.abs(ours_SC).max(axis=1))
-    ranked_SC = np.sort(ours_SC, axis=1)
-    lead_S = ranked_SC[:, -1] - ranked_SC[:, -2]
-    changed_S = ours_SC.argmax(axis=1) != theirs_SC.argmax(axis=1)
+    if is_multi_label:
+        changed_SC = (ours_SC >= 0) != (theirs_SC >= 0)
+        changed_S = changed_SC.any(axis=1)
+        wrong = int((changed_SC & (np.abs(ours_SC) >= allowed_S[:, None])).any(axis=1).sum())
+    else:
+        ranked_SC = np.sort(ours_SC, axis=1)
+        changed_S = ours_SC.argmax(axis=1) != theirs_SC.argmax(axis=1)
+        wrong = int((changed_S & (ranked_SC[:, -1] - ranked_SC[:, -2] >= allowed_S)).sum())
     difference_S = np.abs(ours_SC - theirs_SC).max(axis=1)
     largest = float(difference_S.max())
-    wrong = int((changed_S & (lead_S >= allowed_S)).sum())
     if wrong:
         raise BugError(
             f"reloaded from its exported folder it predicts other labels for {wrong} of {len(ours_SC)} test rows "

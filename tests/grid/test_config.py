@@ -16,6 +16,7 @@ from jobs.spec import (
     CheckpointSpec,
     ComputeSpec,
     DataSpec,
+    EvaluationSpec,
     LoraSpec,
     QuantizationSpec,
     RecipeSpec,
@@ -256,7 +257,6 @@ def test_single_faults(changes: dict[str, Any], path: str, words: str) -> None:
         ({"source": "files", "path": "/", "revision": "main"}, "dataset.revision"),
         ({"source": "builtin", "path": "/"}, "dataset.path"),
         ({"source": "builtin", "subset": "x"}, "dataset.subset"),
-        ({"task": "multi_label", "protocol": "official"}, "dataset.task"),
         ({"labels": ["a", "b", "a", "c"]}, "dataset.labels"),
         ({"labels": ["a", "b", "c"]}, "dataset.num_labels"),
     ],
@@ -485,3 +485,24 @@ def test_changes_for_what_no_axis_has_are_refused() -> None:
 def test_an_impossible_recipe_of_one_model_is_found() -> None:
     impossible = {"tiny-gpt2": {"recipe": {"patience": 2, "select_on": "last"}}}
     assert [problem.path for problem in problems_of(**of_two_models(per_model=impossible))] == ["recipe.patience"]
+
+
+def test_rows_with_several_labels_need_own_splits_and_a_metric_of_theirs() -> None:
+    multi = {"task": "multi_label", "protocol": "official"}
+    assert problems_of(dataset=multi, recipe={"select_on": "f1_macro"}, axes={"num_labels": ["all"]}) == []
+    (problem,) = problems_of(dataset=multi, axes={"num_labels": ["all"]})
+    assert problem.path == "recipe.select_on" and "subset_accuracy" in str(problem.suggestion)
+    assert [p.path for p in problems_of(dataset={"task": "multi_label"}, recipe={"select_on": "loss"})] == [
+        "dataset.task"
+    ]
+
+
+def test_evaluation_is_declared_and_its_grid_checked() -> None:
+    assert config_of().evaluation == EvaluationSpec()
+    found = config_of(evaluation={"thresholds": False, "calibration": ["isotonic"]}).evaluation
+    assert found == EvaluationSpec(thresholds=False, calibration=("isotonic",))
+    wrong = problems_of(evaluation={"threshold_start": 0.9, "threshold_stop": 0.1})
+    assert [problem.path for problem in wrong] == ["evaluation.threshold_start"]
+    assert [problem.path for problem in problems_of(evaluation={"calibration": ["plat"]})] == [
+        "evaluation.calibration[0]"
+    ]

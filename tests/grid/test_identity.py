@@ -63,6 +63,7 @@ def test_golden_ids(entry: dict[str, Any]) -> None:
         changed("data", revision="2"),
         changed("data", protocol="official"),
         changed("data", task="multi_label"),
+        changed("evaluation", thresholds=False),
         changed("data", labels=("a", "b")),
         changed("data", labels=("b", "a")),
         changed("data", rows=70_000),
