@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from jobs.errors import DiskFull
+from jobs.spec import FailureKind
 from tests.faults.conftest import CleanDump, MakeToy
 from tests.faults.harness import Grid, wait_until
 from tests.faults.places import in_own_mounts, mounted, remount
+from tests.grid.store.conftest import Bench
 
 LARGE, SMALL = "size=400m", "size=6m"
 
@@ -44,10 +47,35 @@ def test_f15_a_full_disk_stops_a_run_that_goes_on_later(
         assert not toy.layout.ballast.exists()
 
 
-def _fill(disk: Path) -> None:
+def test_f15_on_a_disk_without_a_byte_failures_are_still_recorded(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if not in_own_mounts(request):
+        return
+    with mounted(tmp_path / "disk", "-t", "tmpfs", "-o", SMALL, "tmpfs") as disk:
+        bench = Bench(disk / "results")
+        store = bench.begin()
+        for spec in bench.cells:
+            bench.start(spec)
+        assert bench.layout.ballast.stat().st_size > 0
+        _fill(disk, spare_bytes=0)
+        with pytest.raises(DiskFull, match="No space left"):
+            bench.publish(bench.cells[0], 1, 1)
+        for spec in bench.cells:
+            store.fail(spec.cell_id, 1, 1, FailureKind.ENVIRONMENT, "No space left on device " * 15)
+        assert store.disk_full is not None and not bench.layout.ballast.exists()
+        store.finish_run(5)
+        store.close()
+        connection = sqlite3.connect(bench.layout.index)
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert connection.execute("SELECT count(*) FROM cells WHERE state = 'failed'").fetchone() == (3,)
+        connection.close()
+
+
+def _fill(disk: Path, spare_bytes: int = 64 << 10) -> None:
     """Take every byte, on a disk made small."""
     used = shutil.disk_usage(disk).used
-    remount(disk, f"size={used + (64 << 10)}")
+    remount(disk, f"size={used + spare_bytes}")
     try:
         with (disk / "filler").open("wb", buffering=0) as file:
             while True:
