@@ -1,0 +1,42 @@
+"""F11 inside a trial: memory that runs out makes passes smaller, then fails one cell with advice; never the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import resource
+
+import psutil
+import pytest
+
+from tests.fakes.hurt_trial import HURT_VARIABLE
+from tests.faults.conftest import CleanDump, MakeTiny
+from tests.faults.harness import wait_until
+from tests.faults.interrupted import LONG, OFTEN, STEPWISE, cell_ids, told
+
+
+def test_f11_a_cell_that_never_fits_fails_alone(make_tiny: MakeTiny) -> None:
+    tiny = make_tiny(axes={"strategy": ["lora"], "seed": [0, 1]}, compute=STEPWISE)
+    grid = dataclasses.replace(tiny, trial_module="tests.fakes.hurt_trial")
+    finished = grid.run(env={HURT_VARIABLE: "memory:1"})
+    assert finished.returncode == 1, finished.stderr
+    failed = [row for row in grid.attempts() if row["state"] == "failed"]
+    assert {row["kind"] for row in failed} == {"out_of_memory"}
+    assert "micro-batch reduced from 4 to 1; gradient checkpointing" in str(failed[-1]["reason"])
+    assert grid.count("done") == 1
+    assert told(grid, "out_of_memory")
+
+
+@pytest.mark.faults
+def test_f11_an_address_space_that_is_used_up_loses_nothing(make_tiny: MakeTiny, clean_dump: CleanDump) -> None:
+    """RLIMIT_AS of a running process drops to what it has: every further mapping fails for real."""
+    axes = {"strategy": ["lora"], "seed": [0]}
+    grid = make_tiny(axes=axes, recipe=LONG, compute=STEPWISE, checkpoint=OFTEN)
+    running = grid.start()
+    wait_until(lambda: cell_ids(grid), what="a first checkpoint")
+    size = psutil.Process(running.pid).memory_info().vms
+    resource.prlimit(running.pid, resource.RLIMIT_AS, (size, size))
+    finished = running.wait()
+    if finished.returncode == 0:
+        pytest.skip("the allocator had enough in reserve to come to the end")
+    grid.run_until_done(3, "--retry-failed")
+    assert grid.dump() == clean_dump(grid)
