@@ -13,6 +13,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -33,6 +34,7 @@ ORPHANS_GRACE_S = 20.0
 def main() -> int:
     """Parse, besiege, judge, report; 0 when nothing was lost, doubled or different."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # so that nothing is left running
     say(f"chaos: seed {options.seed}, {options.kills} kills, at least {options.cells} cells a grid")
     test_id = secrets.token_hex(8)
     temporary = Path(tempfile.mkdtemp(prefix="fg-", dir="/tmp"))  # short: Ray's sockets live below it
