@@ -130,6 +130,24 @@ def export(
 
 
 @app.command()
+def data(
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+    config: Config = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the rows that the cells of a grid train on, select on and are tested on."""
+
+    def work() -> None:
+        from grid.prepared_rows import write_prepared_rows
+        from grid.terminal import for_people
+
+        _show(write_prepared_rows(config, tuple(set_ or ()), out, for_people()), as_json)
+
+    _guarded(work, as_json=as_json)
+
+
+@app.command()
 def logs(
     cell: Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")],
     results: Results,
