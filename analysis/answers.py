@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from analysis.arms import Estimate, Point, columns_of
+from analysis.arms import Covers, Estimate, Point, columns_of
 from analysis.comparing import Comparison, Verdict, pair_up
 from analysis.crossed import interval
 
@@ -174,7 +174,8 @@ def _best_arm(column: Point, scored: Sequence[Estimate], verdicts: dict[Any, Com
     if rivals:
         text += f"; it cannot be told from {_listed([arm.title for arm in rivals])}."
     else:
-        text += "; it is better than every other arm." if others else "; nothing else has a score."
+        whose = "this trained model" if best.covers is Covers.ROWS else "it"
+        text += f"; {whose} is better than every other one." if others else "; nothing else has a score."
     return BestArm(
         column=column,
         best=best.arm,
@@ -253,9 +254,8 @@ def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:
         hardest, easiest = (choose(scored, key=lambda one: one.mean or 0.0) for choose in (min, max))
         change = contrast(hardest, easiest)
         if len(scored) > 1 and change is not None:
-            text = (
-                f"{easiest.arm.title} falls by {_points(change)} from {easiest.column.title} to {hardest.column.title}."
-            )
+            fall = _points(change).replace("+", "")
+            text = f"{easiest.arm.title} falls by {fall} from {easiest.column.title} to {hardest.column.title}."
             answers.append(
                 Drop(arm=easiest.arm, easiest=easiest.column, hardest=hardest.column, contrast=change, text=text)
             )
@@ -444,4 +444,4 @@ def _points(change: Contrast) -> str:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+    return words[0] if len(words) == 1 else f"{'; '.join(words[:-1])} and {words[-1]}"

@@ -11,9 +11,10 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from analysis.arms import Covers, Estimate, Point, columns_of
-from analysis.crossed import Parts, difference_parts, half_width, p_value, stacked
+from analysis.crossed import Parts, difference_parts, half_width, p_value, stacked, unstacked
 from analysis.paired import adjusted, mcnemar
 from analysis.power import Variances, rows_to_detect, seeds_to_detect, smallest_detectable
 from analysis.predictions import Answers, common_rows
@@ -131,7 +132,7 @@ def compare(
     for one in estimates:
         by_column[one.column.key].append(one)
     pairs = [pair for column in columns_of(estimates) for pair in itertools.combinations(by_column[column.key], 2)]
-    raw = [_paired(first, second) for first, second in pairs]
+    raw = _pair_all(pairs)
     measured = _measure([one for one in raw if one is not None], level=level, alpha=alpha, margin=margin)
     results = iter(measured)
     compared = [
@@ -202,20 +203,48 @@ def pair_up(first: Answers, second: Answers) -> Paired | None:
     rows = first.row_ids if first.row_ids == second.row_ids else common_rows([first.row_ids, second.row_ids])
     if not seeds or not rows:
         return None
-    one, other = first.on(seeds, rows), second.on(seeds, rows)
-    differences = one.astype(np.int8) - other.astype(np.int8)
-    return Paired(
-        parts=difference_parts(differences),
-        first_mean=float(one.mean()),
-        second_mean=float(other.mean()),
-        only_first=int((differences > 0).sum()),
-        only_second=int((differences < 0).sum()),
-        rows_alone=difference_parts(differences.mean(axis=0, keepdims=True)),
-    )
+    return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None])[0]
 
 
-def _paired(first: Estimate, second: Estimate) -> Paired | None:
-    return None if first.answers is None or second.answers is None else pair_up(first.answers, second.answers)
+def _pair_many(first: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[Paired]:
+    """One arm [seeds, rows] against many [arms, seeds, rows]."""
+    differences = first.astype(np.int8) - others.astype(np.int8)
+    only_first, only_second = (differences > 0).sum(axis=(1, 2)), (differences < 0).sum(axis=(1, 2))
+    parts = unstacked(difference_parts(differences))
+    rows_alone = unstacked(difference_parts(differences.mean(axis=1, keepdims=True))) if len(first) > 1 else parts
+    return [
+        Paired(
+            parts=parts[index],
+            first_mean=float(first.mean()),
+            second_mean=float(other.mean()),
+            only_first=int(only_first[index]),
+            only_second=int(only_second[index]),
+            rows_alone=rows_alone[index],
+        )
+        for index, other in enumerate(others)
+    ]
+
+
+def _pair_all(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Paired | None]:
+    """Every pair; those of one arm with others on the very same seeds and rows are worked out together."""
+    found: list[Paired | None] = []
+    for _, group in itertools.groupby(pairs, key=lambda pair: id(pair[0])):
+        same = list(group)
+        first = same[0][0].answers
+        others = [second.answers for _, second in same]
+        alike = [o is not None and first is not None and _is_alike(first, o) for o in others]
+        together = [o.rights for o, is_alike in zip(others, alike, strict=True) if o is not None and is_alike]
+        done = iter(_pair_many(first.rights, np.stack(together)) if first is not None and together else [])
+        for other, is_alike in zip(others, alike, strict=True):
+            if is_alike:
+                found.append(next(done))
+            else:
+                found.append(None if first is None or other is None else pair_up(first, other))
+    return found
+
+
+def _is_alike(first: Answers, second: Answers) -> bool:
+    return first.seeds == second.seeds and first.row_ids == second.row_ids
 
 
 def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: float) -> list[Measured]:

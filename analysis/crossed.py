@@ -26,7 +26,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Numbers = NDArray[np.float64]
 
@@ -149,7 +149,7 @@ def _squared_half_width(found: Parts, alpha: Any) -> Any:
 
 
 def _quantile(alpha: Any, freedom: int) -> Any:
-    return stats.t.isf(np.asarray(alpha) / 2, max(freedom, 1))
+    return -special.stdtrit(max(freedom, 1), np.asarray(alpha) / 2)  # stats.t.isf without its slow checks
 
 
 def interval(found: Parts, *, level: float = 0.95) -> tuple[Any, Any]:
@@ -209,13 +209,21 @@ def p_value(found: Parts, *, null: float = 0.0) -> Any:
         p between 0 and 1; 1 where a single row decides nothing; 0 or 1 where nothing varies at all.
     """
     distance = np.abs(np.asarray(found.mean, dtype=np.float64) - null)
-    low = np.full(distance.shape, -700.0)
-    high = np.zeros(distance.shape)
-    for _ in range(44):  # halving log p: 700 / 2^44 is far below anything that is printed
+    if found.rows < 2:
+        return np.ones(distance.shape)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.where(distance > 0, distance / np.sqrt(found.variance), 0.0)
+    least = 2.0 * special.stdtr(found.rows - 1, -error)
+    if found.seeds == 1:
+        return least
+    # The quantiles of the seeds are the larger ones, so p lies between what either would say of the whole variance.
+    most = 2.0 * special.stdtr(min(found.seeds, found.rows) - 1, -error)
+    low, high = np.log(np.maximum(least, 1e-300)) - 1e-6, np.log(np.maximum(most, 1e-300)) + 1e-6
+    for _ in range(34):  # halving log p
         middle = (low + high) / 2
         reaches = _squared_half_width(found, np.exp(middle)) <= distance**2
         low, high = np.where(reaches, low, middle), np.where(reaches, middle, high)
-    return np.where(distance == 0, 1.0, np.exp(high))
+    return np.where(distance == 0, 1.0, np.minimum(np.exp(high), 1.0))
 
 
 def stacked(found: Sequence[Parts]) -> Parts:
@@ -228,3 +236,12 @@ def stacked(found: Sequence[Parts]) -> Parts:
         seeds=found[0].seeds,
         rows=found[0].rows,
     )
+
+
+def unstacked(found: Parts) -> list[Parts]:
+    """The parts of each table of a batch."""
+    columns = [np.atleast_1d(part) for part in (found.mean, found.seed_part, found.row_part, found.residual)]
+    return [
+        Parts(mean=mean, seed_part=seed, row_part=row, residual=residual, seeds=found.seeds, rows=found.rows)
+        for mean, seed, row, residual in zip(*columns, strict=True)
+    ]
