@@ -62,7 +62,7 @@ def test_f46_no_source_builds_html_without_escaping() -> None:
         text = (ROOT / path).read_text("utf-8", errors="replace") if path.endswith((".py", ".j2", ".html")) else ""
         if path.endswith(".py") and path.split("/")[0] in ("grid", "jobs", "analysis"):
             found[path] = unescaped_html(ast.parse(text))
-        elif text and ("|safe" in text.replace(" ", "") or "autoescape false" in text):
+        elif not path.endswith(".py") and ("|safe" in text.replace(" ", "") or "autoescape false" in text):
             found[path] = ["marked as safe in a template"]
     assert not {path: calls for path, calls in found.items() if calls}
 
