@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 from machine_facts import machine_facts
+from orchestration_table import table
 
 from grid.store.filesystem import filesystem_type
 
@@ -293,28 +294,6 @@ def _fsync_ms(folder: Path) -> float:
             file.flush()
             os.fsync(file.fileno())
     return (time.perf_counter() - began_s) / 50 * 1e3
-
-
-def table(found: dict[str, Any]) -> str:
-    """The main figures as a Markdown table."""
-    names = {
-        "overhead_ms_per_cell": "whole run over cells, ms",
-        "growth": "a further cell, large over small grid",
-        "growth_of_driver_cpu": "the same in the driver's processor time",
-        "driver_kib_per_cell": "driver's memory a further cell, KiB",
-        "planning_s": "planning the finished grid again, s",
-        "status_s": "`status`, slowest of four forms, s",
-        "export_s": "`export` to CSV, s",
-    }
-    rows = [f"| {text} | {_figure(found[name])} | {found['aims'][name]:g} |" for name, text in names.items()]
-    for name, raw in (found["raw_tune"] or {}).items():
-        milliseconds = _figure(raw["seconds_per_trial"] * 1e3)
-        rows.append(f"| raw Ray Tune, {name}, {raw['trials']} trials, ms a trial | {milliseconds} | |")
-    return "\n".join([f"| {found['cells']:,} cells | measured | at most |", "|-|-|-|", *rows])
-
-
-def _figure(value: float | None) -> str:
-    return "too short to say" if value is None else f"{value:.3g}"
 
 
 def _parser() -> argparse.ArgumentParser:
