@@ -37,7 +37,14 @@ def test_unknown_events_cells_and_broken_lines_are_passed_over(bench, tmp_path):
         "reason": "",
         "log_path": "",
     }
-    lines = [{"event": "danced"}, unknown, {"event": "failed"}, [], {"event": "pinned"}, {"event": "pinned", "name": "a", "revision": "1"}]
+    lines = [
+        {"event": "danced"},
+        unknown,
+        {"event": "failed"},
+        [],
+        {"event": "pinned"},
+        {"event": "pinned", "name": "a", "revision": "1"},
+    ]
     path.write_text("\n".join(map(json.dumps, lines)) + "\n\n{")
     assert bench.store._books.write(lambda connection: journal.replay(connection, path)) == 1
     assert bench.store._books.write(lambda connection: journal.replay(connection, tmp_path / "none")) == 0
