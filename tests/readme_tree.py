@@ -23,6 +23,8 @@ _DESCRIPTIONS = {
     "pyproject.toml": "packaging, version ranges, and the settings of ruff, mypy, pytest and import-linter",
     "tests/golden/cell_ids.json": "ids of known cells: they may never change",
     "benchmarks/results/packed-training.json": "measured: a column of 12 cells on two CPU cores, against HF Trainer",
+    "analysis/published_results.csv": "published numbers of five experiments, with their sources: reference data",
+    "benchmarks/results/orchestration.json": "measured: overhead of a grid of 10,000 cells, its planning and reading",
     "benchmarks/results/step-table.json": "measured: time of a packed step and peak memory over the number of cells",
     "benchmarks/results/step-table.png": "the same as a figure",
     "tests/grid/store/assets/0001.sql": "a store of the first schema, as SQL",
