@@ -11,8 +11,9 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from grid.config import Config, count_cells, declared_values, is_relevant
+from grid.config import Config, count_cells, is_relevant
 from grid.config_axes import Axis
+from grid.config_specs import declared_values
 from grid.identity import CellIds
 from grid.resolve import Resolver
 from jobs.errors import ConfigError, Problem

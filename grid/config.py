@@ -13,7 +13,7 @@ import importlib.resources
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -28,17 +28,16 @@ from grid.config_axes import (
     check_per_axis,
 )
 from grid.config_rules import REVISION_RULE, data_problems, evaluation_problems, is_revision, recipe_problems
-from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, ConfigFile, validate
+from grid.config_schema import ConfigFile, validate
 from grid.config_secrets import secret_problems
+from grid.config_specs import compute_spec, declared_values, given, resource_request, section_spec
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference, distinct_names, reference
-from grid.label_groups import any_word_of, label_groups
 from grid.paths import expanded
 from grid.suggest import nearest
 from jobs.errors import ConfigError, Problem, one_line
 from jobs.spec import (
-    CheckpointSpec,
     ComputeSpec,
     DataSpec,
     EvaluationSpec,
@@ -238,13 +237,13 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         name=file.name,
         axes=axes,
         models=models,
-        data=section_spec(DataSpec, "dataset", {**_given(file.dataset)}),
-        recipe=section_spec(RecipeSpec, "recipe", _given(file.recipe)),
-        lora=section_spec(LoraSpec, "lora", _given(file.lora)),
-        quantization=section_spec(QuantizationSpec, "quantization", _given(file.quantization)),
-        evaluation=section_spec(EvaluationSpec, "evaluation", _given(file.evaluation)),
-        compute=_compute(file.compute, file.checkpoint),
-        request=_request(file.compute),
+        data=section_spec(DataSpec, "dataset", {**given(file.dataset)}),
+        recipe=section_spec(RecipeSpec, "recipe", given(file.recipe)),
+        lora=section_spec(LoraSpec, "lora", given(file.lora)),
+        quantization=section_spec(QuantizationSpec, "quantization", given(file.quantization)),
+        evaluation=section_spec(EvaluationSpec, "evaluation", given(file.evaluation)),
+        compute=compute_spec(file.compute, file.checkpoint),
+        request=resource_request(file.compute),
         variants=variants,
         per_strategy=per_strategy,
         per_model=per_model,
@@ -267,11 +266,6 @@ def _per_axis(
         problems += check_per_axis("per_strategy", per_strategy, axes)
         problems += check_per_axis("per_model", per_model, axes)
     return per_strategy, per_model, problems
-
-
-def _given(section: Any) -> dict[str, Any]:
-    values: dict[str, Any] = section.model_dump(exclude_unset=True)
-    return values
 
 
 def _distinct(problems: Iterable[Problem]) -> list[Problem]:
@@ -311,65 +305,6 @@ def _models(axes: Sequence[Axis], revisions: Mapping[str, Any]) -> tuple[tuple[M
         dataclasses.replace(item, name=names[item.declared], requested=revisions.get(item.declared))
         for item in references
     ), problems
-
-
-def section_spec(spec: Callable[..., Any], section: str, values: Mapping[str, Any]) -> Any:
-    """Build a spec object from the declared keys of its section; the others keep the spec's defaults."""
-    return spec(**{key: _converted(section, key, value) for key, value in values.items()})
-
-
-def declared_values(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn declared keys of a section, already checked, into fields of its spec.
-
-    Args:
-        section: dataset | recipe | lora | quantization.
-        values: as written: on an axis, in a variant.
-
-    Returns:
-        the fields, numbers in the type of the field: a learning rate of 1 is 1.0.
-    """
-    required = {"source": "builtin"} if section == "dataset" else {}
-    plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    model, problems = validate(SECTIONS[section], {**required, **plain})
-    if model is None:
-        raise ConfigError(problems)
-    return {key: _converted(section, key, getattr(model, key)) for key in values}
-
-
-def _converted(section: str, key: str, value: Any) -> Any:
-    if key in ("num_labels", "num_samples") and value == "all":
-        return None
-    if key == "eval_every" and value == "epoch":
-        return None
-    if section == "dataset" and key in ("id", "path"):
-        return "" if value is None else value if key == "id" else str(expanded(value).resolve())
-    if key == "label_groups" and value is not None:
-        return label_groups(value)
-    if key in ("keep_matching", "drop_matching") and isinstance(value, list):
-        return any_word_of(value)
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _compute(section: ComputeSection, checkpoint: CheckpointSection) -> ComputeSpec:
-    return ComputeSpec(
-        precision=section.precision,
-        base=section.base,
-        numerics=section.numerics,
-        device=section.device,
-        slots=None if section.slots == "auto" else section.slots,
-        reload_check=section.reload_check,
-        cost_probe=section.cost_probe,
-        checkpoint=CheckpointSpec(
-            every_s=None if checkpoint.every_s in ("off", None) else float(checkpoint.every_s), keep=checkpoint.keep
-        ),
-    )
-
-
-def _request(section: ComputeSection) -> ResourceRequest:
-    return ResourceRequest(
-        cpus_per_trial=None if section.cpus_per_trial == "auto" else section.cpus_per_trial,
-        gpus_per_trial=None if section.gpus_per_trial == "auto" else section.gpus_per_trial,
-    )
 
 
 def is_relevant(axis: Axis, strategy: Strategy) -> bool:
