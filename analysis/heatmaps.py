@@ -20,7 +20,8 @@ from analysis.style import figure_settings, metric_style
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
 from jobs.storage import Layout, write_atomically
 
-DEFAULT_METRIC: Final = "accuracy"
+DEFAULT_METRICS: Final = ("accuracy", "f1_macro")
+"""What is drawn unless a metric is named: the first that the store has. Rows with several labels have no accuracy."""
 DOTS_PER_INCH: Final = 150
 _MOST_PIXELS: Final = 30_000
 """Longest side of a PNG: readers and the renderer give up at 65,535."""
@@ -30,13 +31,13 @@ _TEST_METRICS: Final = ("accuracy", "balanced_accuracy", "f1_macro", "f1_micro",
 
 
 def draw_defaults(
-    results: Path, *, metric: str = DEFAULT_METRIC, split: str | None = None, out: Path | None = None
+    results: Path, *, metric: str | None = None, split: str | None = None, out: Path | None = None
 ) -> list[Path]:
     """Draw the default figures of a results folder: all models in one picture, and one picture a model.
 
     Args:
         results: a results folder.
-        metric: name of a metric, `val_` in front for validation rows.
+        metric: name of a metric, `val_` in front for validation rows; None: accuracy, or f1_macro where there is none.
         split: test | validation | train; None: test, or what the metric's prefix says.
         out: folder for the files; None: RESULTS/report/heatmaps.
     Returns:
@@ -57,7 +58,7 @@ def draw_defaults(
 
 
 def draw_chosen(
-    results: Path, *, metric: str, split: str | None, rows: Sequence[str], cols: Sequence[str], out: Path
+    results: Path, *, metric: str | None, split: str | None, rows: Sequence[str], cols: Sequence[str], out: Path
 ) -> list[Path]:
     """Draw one figure with chosen axes; an empty choice means the default rows or columns.
 
@@ -84,12 +85,12 @@ def draw_chosen(
     return _save_all(out, iter([(stem, chosen, _title(chosen))]))
 
 
-def resolve_metric(results: Results, metric: str, split: str | None) -> tuple[str, str]:
+def resolve_metric(results: Results, metric: str | None, split: str | None) -> tuple[str, str]:
     """Find a metric of the store.
 
     Args:
         results: the tables of a store.
-        metric: a name, or `val_` and a name.
+        metric: a name, or `val_` and a name; None: the first of DEFAULT_METRICS that there is.
         split: where it was measured; None: test.
     Returns:
         name and split as they stand in the store.
@@ -101,6 +102,7 @@ def resolve_metric(results: Results, metric: str, split: str | None) -> tuple[st
     if not len(metrics):
         pairs |= {(name, split) for name in _TEST_METRICS for split in ("test", "validation")}
     names = {name for name, _ in pairs}
+    metric = metric or next((name for name in DEFAULT_METRICS if name in names), DEFAULT_METRICS[0])
     asked = metric
     if metric not in names and metric.startswith(_VALIDATION_PREFIX):
         if split not in (None, "validation"):
@@ -230,7 +232,7 @@ def _split_axes(text: str | None) -> list[str]:
 
 def command(
     results: Annotated[Path, typer.Argument(help="Results folder.")],
-    metric: Annotated[str, typer.Option(help="Metric; val_ in front for validation rows.")] = DEFAULT_METRIC,
+    metric: Annotated[str | None, typer.Option(help="Metric [accuracy]; val_ in front for validation rows.")] = None,
     rows: Annotated[str | None, typer.Option(help="Axes of the rows, with commas between.")] = None,
     cols: Annotated[str | None, typer.Option(help="Axes of the columns, with commas between.")] = None,
     split: Annotated[str | None, typer.Option(help="test, validation or train.")] = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,9 @@ def test_before_anything_is_done_known_metrics_are_accepted() -> None:
     assert heatmaps.resolve_metric(results, "accuracy", None) == ("accuracy", "test")
     with pytest.raises(UserError, match="unknown metric"):
         heatmaps.resolve_metric(results, "nonsense", None)
+
+
+def test_without_accuracy_the_default_is_macro_f1(small: Results) -> None:
+    assert heatmaps.resolve_metric(small, None, None) == ("accuracy", "test")
+    renamed = small.metrics.assign(name=small.metrics["name"].replace("accuracy", "hamming_loss"))
+    assert heatmaps.resolve_metric(replace(small, metrics=renamed), None, None) == ("f1_macro", "test")
