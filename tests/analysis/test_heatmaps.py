@@ -117,5 +117,5 @@ def test_before_anything_is_done_known_metrics_are_accepted() -> None:
 
 def test_without_accuracy_the_default_is_macro_f1(small: Results) -> None:
     assert heatmaps.resolve_metric(small, None, None) == ("accuracy", "test")
-    renamed = small.metrics.assign(name=small.metrics["name"].replace("accuracy", "hamming_loss"))
+    renamed = small.metrics.assign(name=small.metrics["name"].replace("accuracy", "f1_macro"))
     assert heatmaps.resolve_metric(replace(small, metrics=renamed), None, None) == ("f1_macro", "test")
