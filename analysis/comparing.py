@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
@@ -112,6 +112,7 @@ def compare(
     alpha: float = ALPHA,
     margin: float = MARGIN,
     level: float = 0.95,
+    keep: Callable[[Estimate, Estimate], bool] | None = None,
 ) -> tuple[Comparison, ...]:
     """Compare every pair of arms in every column; all of them together are one family for the corrections.
 
@@ -124,6 +125,7 @@ def compare(
         alpha: level of verdicts, after Holm's correction.
         margin: half the width of the zone in which differences do not matter in practice.
         level: coverage of the intervals, which are not corrected.
+        keep: which pairs to compare; it must not look at scores, or the corrections no longer hold. None: all.
     Returns:
         one comparison a pair, columns ascending, arms in the order of the estimates.
     """
@@ -132,6 +134,8 @@ def compare(
     for one in estimates:
         by_column[one.column.key].append(one)
     pairs = [pair for column in columns_of(estimates) for pair in itertools.combinations(by_column[column.key], 2)]
+    if keep is not None:
+        pairs = [pair for pair in pairs if keep(*pair)]
     raw = _pair_all(pairs)
     measured = _measure([one for one in raw if one is not None], level=level, alpha=alpha, margin=margin)
     results = iter(measured)

@@ -130,6 +130,22 @@ def export(
 
 
 @app.command()
+def report(
+    results: Results,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report; default: RESULTS/report.")] = None,
+) -> None:
+    """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""
+
+    def work() -> None:
+        from analysis.report import write_report
+
+        for path in write_report(results, out=out):
+            _say(str(path))
+
+    _guarded(work)
+
+
+@app.command()
 def data(
     out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
     config: Config = None,

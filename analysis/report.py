@@ -1,0 +1,123 @@
+"""One page that answers what a grid was run for: `python -m analysis.report RESULTS`."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Final
+
+import jinja2
+import typer
+from markupsafe import Markup
+
+from analysis.loading import Results, load
+from analysis.report_facts import CONFIG_FILE, Facts, config_text, read_facts
+from analysis.report_model import Page, page_of
+from analysis.tables import write_tables
+from jobs.errors import EnvironmentProblem, FineGridError, UserError
+from jobs.storage import Layout, write_atomically
+
+INDEX: Final = "index.html"
+TABLES: Final = "tables"
+
+
+def write_report(results: Path, *, out: Path | None = None) -> list[Path]:
+    """Write the report of a results folder.
+
+    Args:
+        results: a results folder.
+        out: folder for the page and its tables; None: RESULTS/report.
+    Returns:
+        the files written, the page first.
+    Raises:
+        UserError: no store there, or one of another schema version.
+        EnvironmentProblem: the store is damaged, or the folder cannot be written.
+    Side effects:
+        makes the folder and replaces files of the same names; equal stores give equal bytes.
+    """
+    loaded, facts = load(results), read_facts(results)
+    page = page_of(loaded, facts)
+    return save(page, facts, out or Layout(results).report)
+
+
+def save(page: Page, facts: Facts, folder: Path) -> list[Path]:
+    """Write a page, its tables and the config that its commands name.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        index = folder / INDEX
+        write_atomically(index, render(page).encode("utf-8", "replace"))
+        written = [index, *write_tables(folder / TABLES, page.tables)]
+        config = config_text(facts)
+        if config is not None:
+            write_atomically(folder / CONFIG_FILE, config.encode("utf-8", "replace"))
+            written.append(folder / CONFIG_FILE)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"{folder}: cannot be written ({error.strerror}); choose another with --out"
+        ) from error
+    return written
+
+
+def page_from(results: Results, facts: Facts | None = None) -> Page:
+    """The page of tables that are at hand, for notebooks."""
+    return page_of(results, facts if facts is not None else Facts())
+
+
+def render(page: Page) -> str:
+    """The page as one HTML file without any reference to another.
+
+    Args:
+        page: what to show.
+    Returns:
+        HTML; its policy allows this very style and script, and nothing else.
+    """
+    style = f"{_asset('report.css')}\n{page.shade_css}\n"
+    script = _asset("report.js")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    template = environment.from_string(_asset("report.html.j2"))
+    # Style and script are the package's own texts; everything of a store goes through the template's escaping.
+    return template.render(
+        page=page,
+        style=Markup(style),  # noqa: S704
+        style_hash=Markup(_policy_hash(style)),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=Markup(_policy_hash(script)),  # noqa: S704
+    )
+
+
+def _asset(name: str) -> str:
+    return resources.files("analysis").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _policy_hash(text: str) -> str:
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return f"sha256-{base64.b64encode(digest).decode('ascii')}"
+
+
+def command(
+    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the report [RESULTS/report].")] = None,
+) -> None:
+    """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""
+    try:
+        paths = write_report(results, out=out)
+    except FineGridError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2 if isinstance(error, UserError) else 3) from error
+    for path in paths:
+        typer.echo(path)
+
+
+def main() -> None:
+    """Entry point of `python -m analysis.report`."""
+    typer.run(command)
+
+
+if __name__ == "__main__":
+    main()

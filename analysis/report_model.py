@@ -1,0 +1,215 @@
+"""What a report shows, as plain values for its template: from the tables of a store to the page's parts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from markupsafe import Markup
+
+from analysis.answers import BestArm, best_arms
+from analysis.arms import Estimate, estimates, estimates_frame
+from analysis.comparing import Comparison, compare, comparisons_frame
+from analysis.loading import Results
+from analysis.report_answers import Answer, answers_of
+from analysis.report_charts import size_charts
+from analysis.report_facts import Facts
+from analysis.report_heatmap import Heatmap, heatmap, shade_rules
+from analysis.report_sections import (
+    Listing,
+    cell_title,
+    comparison_listings,
+    failure_listings,
+    label_frame,
+    label_listings,
+    mark_listing,
+    notes_of,
+    provenance_listings,
+)
+from analysis.report_standing import standings
+from analysis.style import metric_style
+from analysis.tables import Table
+from jobs.errors import one_line
+
+SPLIT: Final = "test"
+MOST_PAIRS: Final = 20_000
+_PREFERRED: Final = ("accuracy", "f1_macro")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Everything the template shows, in the order in which it shows it."""
+
+    grid: str
+    metric: str
+    unit: str
+    counts: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    answers: tuple[Answer, ...]
+    heatmap: Heatmap | None
+    charts: tuple[Markup, ...]
+    shade_css: str
+    pairs_note: str
+    comparisons: tuple[Listing, ...]
+    labels: tuple[Listing, ...]
+    provenance: tuple[Listing, ...]
+    marks: Listing | None
+    failures: tuple[Listing, ...]
+    tables: tuple[Table, ...]
+    """Written beside the page."""
+
+
+def page_of(results: Results, facts: Facts) -> Page:
+    """Work out a report.
+
+    Args:
+        results: a loaded store.
+        facts: of the same store.
+    Returns:
+        the page; equal stores give equal pages.
+    Raises:
+        EnvironmentProblem: predictions are there but cannot be read.
+    """
+    metric = main_metric(results, facts)
+    style = metric_style(metric)
+    found = _briefly_named(estimates(results, metric=metric, split=SPLIT))
+    compared, pairs_note = _compared(found)
+    best = best_arms(found, compared)
+    marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
+    marks = {cell: tuple(own) for cell, own in marks.items() if own}
+    standing = standings(best, compared)
+    answers = answers_of(results, found, compared, best, standing)
+    return Page(
+        grid=one_line(results.grid, limit=200),
+        metric=metric.replace("_", " "),
+        unit=style.unit,
+        counts=_counts(results, found),
+        notes=notes_of(results, found, style, facts),
+        answers=answers,
+        heatmap=heatmap(found, standing, style=style, facts=facts, marks=marks) if found else None,
+        charts=size_charts(found, style),
+        shade_css=shade_rules(style),
+        pairs_note=pairs_note,
+        comparisons=comparison_listings(compared, best),
+        labels=label_listings(results, found, best),
+        provenance=provenance_listings(results, facts, found),
+        marks=mark_listing(results),
+        failures=failure_listings(results, facts),
+        tables=_tables(results, facts, found, compared, best, answers),
+    )
+
+
+def main_metric(results: Results, facts: Facts) -> str:
+    """The metric of the report: what the recipe selects on, else accuracy, else macro F1, if the store has it."""
+    table = results.metrics
+    whole = table[(table["split"] == SPLIT) & (table["label"].fillna("") == "") & table["value"].notna()]
+    names = set(whole["name"])
+    wanted = [facts.select_on] if facts.select_on is not None else []
+    for name in (*wanted, *_PREFERRED, *sorted(names)):
+        style = metric_style(name)
+        if name in names and style.is_share and style.better == "higher":
+            return str(name)
+    return _PREFERRED[0]
+
+
+def _briefly_named(found: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """The same estimates; a dataset or protocol that all columns share is not repeated in every sentence."""
+    shared = [axis for axis in ("dataset", "protocol") if len({one.column[axis] for one in found}) == 1]
+    return tuple(replace(one, column=one.column.without(*shared)) for one in found)
+
+
+def _compared(found: Sequence[Estimate]) -> tuple[tuple[Comparison, ...], str]:
+    """All pairs of every column, or, when they are too many, those that the declaration sets side by side."""
+    if not any(one.answers is not None for one in found):
+        return (), ""
+    sizes = Counter(one.column.key for one in found)
+    pairs = sum(size * (size - 1) // 2 for size in sizes.values())
+    if pairs <= MOST_PAIRS:
+        return compare(found), ""
+    note = (
+        f"{pairs:,} pairs of arms are more than this page compares ({MOST_PAIRS:,}). Compared are arms that differ in "
+        "one setting, and arms with baselines; which pairs these are does not depend on any score. An arm that was not "
+        "compared with the best of its column counts as not told from it."
+    )
+    return compare(found, keep=_is_declared_pair), note
+
+
+def _is_declared_pair(first: Estimate, second: Estimate) -> bool:
+    if first.is_baseline or second.is_baseline:
+        return True
+    differing = [a for a, b in zip(first.arm.key, second.arm.key, strict=True) if a != b]
+    return len(differing) == 1
+
+
+def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
+    cells = results.declared
+    states = Counter(cells["state"])
+    seeds = sorted({len(one.seeds) for one in found if one.seeds})
+    said = [("cells declared", f"{len(cells):,}"), ("done", f"{states['done']:,}")]
+    said += [(state.replace("_", " "), f"{states[state]:,}") for state in sorted(states) if state != "done"]
+    said.append(("arms", f"{len({one.arm.key for one in found}):,}"))
+    said.append(("columns", f"{len({one.column.key for one in found}):,}"))
+    if seeds:
+        said.append(("seeds", f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"))
+    return tuple(said)
+
+
+def _tables(
+    results: Results,
+    facts: Facts,
+    found: Sequence[Estimate],
+    compared: Sequence[Comparison],
+    best: Sequence[BestArm],
+    answers: Sequence[Answer],
+) -> tuple[Table, ...]:
+    axes = best[0].column.axes if best else ()
+    made = [
+        _from_frame("estimates", f"{results.grid}: every arm in every column", estimates_frame(found)),
+        _from_frame("comparisons", f"{results.grid}: paired comparisons", comparisons_frame(compared)),
+        Table(
+            name="best",
+            caption=f"{results.grid}: best arm of every column",
+            columns=(*axes, "best", "mean", "low", "high", "not told from it"),
+            rows=tuple(
+                (
+                    *(one.column[axis] for axis in axes),
+                    one.best.title,
+                    one.mean,
+                    one.low,
+                    one.high,
+                    "; ".join(rival.title for rival in one.rivals),
+                )
+                for one in best
+            ),
+        ),
+        Table(
+            name="answers",
+            caption=f"{results.grid}: answers in words",
+            columns=("question", "answer"),
+            rows=tuple((one.question, text) for one in answers for text in (*one.leads, *one.sentences)),
+        ),
+        _open_cells(results, facts),
+        _from_frame("per_label", f"{results.grid}: numbers of single labels", label_frame(results)),
+    ]
+    return tuple(table for table in made if table.rows)
+
+
+def _open_cells(results: Results, facts: Facts) -> Table:
+    cells = results.declared
+    rows = [
+        (cell["cell_id"], cell_title(cell, facts), cell["state"], cell["kind"], cell["reason"])
+        for cell in cells[cells["state"] != "done"].to_dict("records")
+    ]
+    return Table(
+        name="not_done",
+        caption=f"{results.grid}: cells that are not done, with their reasons",
+        columns=("cell_id", "title", "state", "kind", "reason"),
+        rows=tuple(rows),
+    )
+
+
+def _from_frame(name: str, caption: str, frame: Any) -> Table:
+    rows = tuple(tuple(row) for row in frame.itertuples(index=False, name=None))
+    return Table(name=name, caption=caption, columns=tuple(str(column) for column in frame.columns), rows=rows)

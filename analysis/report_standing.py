@@ -1,0 +1,53 @@
+"""Where each arm stands in its column: highest, not told from the highest, or below it, and on what evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+
+from analysis.answers import BestArm
+from analysis.comparing import ALPHA, Comparison
+
+Place = tuple[Any, Any]
+"""Keys of an arm and of a column."""
+
+
+class Standing(StrEnum):
+    """What may be said of an arm beside the highest of its column."""
+
+    BEST = "highest of its column"
+    TIED = "cannot be told from the highest of its column"
+    MODELS = "below the highest as these trained models are; the seeds are too few to say it of the arms"
+    WORSE = "shown to be below the highest of its column"
+
+
+def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[Place, Standing]:
+    """The standing of every arm with a number.
+
+    Args:
+        best: the best arm of every column with its rivals.
+        compared: the comparisons they rest on.
+    Returns:
+        one entry an arm and column.
+    """
+    by_pair = {(one.column.key, frozenset((one.first.key, one.second.key))): one for one in compared}
+    found: dict[Place, Standing] = {}
+    for top in best:
+        found[top.best.key, top.column.key] = Standing.BEST
+        for rival in top.rivals:
+            one = by_pair.get((top.column.key, frozenset((top.best.key, rival.key))))
+            found[rival.key, top.column.key] = Standing.MODELS if _is_shown_of_models(one) else Standing.TIED
+        for arm in top.worse:
+            found[arm.key, top.column.key] = Standing.WORSE
+    return found
+
+
+def _is_shown_of_models(one: Comparison | None) -> bool:
+    """Test rows alone tell the trained models apart, although their seeds do not tell the arms apart."""
+    return one is not None and not one.is_equivalent and one.seeds > 1 and one.p_rows is not None and one.p_rows < ALPHA
+
+
+def tied_with_best(top: BestArm, found: Mapping[Place, Standing]) -> int:
+    """How many arms cannot be told from the best of a column, not even as trained models."""
+    return sum(found[rival.key, top.column.key] is Standing.TIED for rival in top.rivals)

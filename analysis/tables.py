@@ -1,0 +1,142 @@
+"""Tables as CSV, Markdown and LaTeX: each value written so that no program takes it for more than a value."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from jobs.storage import write_atomically
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""A text that begins with one of these is a formula to a spreadsheet."""
+_MARKDOWN: Final = r"\`*_{}[]<>#|~&!()"
+_LATEX: Final = {
+    "\\": r"\textbackslash{}",
+    "{": r"\{",
+    "}": r"\}",
+    "$": r"\$",
+    "&": r"\&",
+    "#": r"\#",
+    "%": r"\%",
+    "_": r"\_",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+    "-": r"{-}",
+    "[": "{[}",
+    "]": "{]}",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of plain values under named columns."""
+
+    name: str
+    """Of its files, without an ending."""
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    """Texts, numbers, truth values and None."""
+
+
+def write_tables(folder: Path, tables: Sequence[Table]) -> list[Path]:
+    """Write every table three times.
+
+    Args:
+        folder: made when missing.
+        tables: with distinct names.
+    Returns:
+        the files: .csv, .md and .tex of each.
+    Side effects:
+        replaces files of the same names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for table in tables:
+        for ending, text in (("csv", csv_text(table)), ("md", markdown_text(table)), ("tex", latex_text(table))):
+            path = folder / f"{table.name}.{ending}"
+            write_atomically(path, text.encode("utf-8", "replace"))
+            written.append(path)
+    return written
+
+
+def csv_text(table: Table) -> str:
+    """Comma-separated, one header; numbers in full; texts that look like formulas begin with an apostrophe."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([_inert(name) for name in table.columns])
+    writer.writerows(
+        [["" if _is_nothing(v) else _inert(v) if isinstance(v, str) else v for v in r] for r in table.rows]
+    )
+    return file.getvalue()
+
+
+def markdown_text(table: Table) -> str:
+    """A pipe table under its caption."""
+    lines = [f"**{_markdown(table.caption)}**", ""]
+    lines += [_piped([_markdown(name) for name in table.columns]), _piped(["---"] * len(table.columns))]
+    lines += [_piped([_markdown(shown(value)) for value in row]) for row in table.rows]
+    return "\n".join(lines) + "\n"
+
+
+def latex_text(table: Table) -> str:
+    """A `tabular` that needs no package."""
+    kinds = "".join("r" if _is_number_column(table, index) else "l" for index in range(len(table.columns)))
+    lines = [f"% {' '.join(table.caption.split())}", rf"\begin{{tabular}}{{{kinds}}}", r"\hline"]
+    lines += [_row_of([_latex(name) for name in table.columns]), r"\hline"]
+    lines += [_row_of([_latex(shown(value)) for value in row]) for row in table.rows]
+    return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
+
+
+def shown(value: Any) -> str:
+    """A value for people: four significant places, nothing for None."""
+    if _is_nothing(value):
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _inert(text: str) -> str:
+    """The text on one line, with an apostrophe before what a spreadsheet would compute."""
+    flat = text.replace("\x00", "")
+    return f"'{flat}" if flat.lstrip(" ").startswith(_FORMULA) or flat.startswith(_FORMULA) else flat
+
+
+def _markdown(text: str) -> str:
+    flat = " ".join(_printable(text).split())
+    return "".join(f"\\{sign}" if sign in _MARKDOWN else sign for sign in flat)
+
+
+def _latex(text: str) -> str:
+    return "".join(_LATEX.get(sign, sign) for sign in " ".join(_printable(text).split()))
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _piped(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _row_of(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _is_number_column(table: Table, index: int) -> bool:
+    values = [row[index] for row in table.rows if not _is_nothing(row[index])]
+    return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+
+
+def _is_nothing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
