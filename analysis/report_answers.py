@@ -152,10 +152,12 @@ def _drops(found: Sequence[Estimate]) -> Answer | None:
     falls = drops(found)
     if not falls:
         return None
+    points = sorted(100 * one.contrast.difference for one in falls)
+    lead = f"By {points[0]:.1f} to {points[-1]:.1f} points, {points[len(points) // 2]:.1f} in the middle."
     return Answer(
         slug="drops",
         question="How far does each arm fall from its easiest to its hardest column?",
-        leads=(),
+        leads=(lead,),
         sentences=tuple(one.text for one in falls),
     )
 

@@ -121,7 +121,7 @@ def _key(titles: Sequence[str]) -> Markup:
             )
         )
     template = '<svg viewBox="0 0 {} {}" role="img" aria-label="Key of the lines" font-size="12">{}</svg>'
-    return Markup(template).format(_WIDTH, _HEIGHT, Markup("").join(parts))  # noqa: S704
+    return Markup(template).format(_WIDTH, 22 * len(titles) + 16, Markup("").join(parts))  # noqa: S704
 
 
 def _short(text: str, most: int) -> str:

@@ -64,6 +64,7 @@ def comparison_listings(compared: Sequence[Comparison], best: Sequence[BestArm])
                     "Difference (points)",
                     "95 % interval",
                     "p (Holm)",
+                    "p, these models (Holm)",
                     "Verdict",
                     "To settle it",
                 ),
@@ -83,19 +84,23 @@ def _comparison_row(one: Comparison) -> Row:
         Verdict.NOT_COMPARED: "quiet",
     }[one.verdict]
     if one.difference is None:
-        return Row(texts=(one.first.title, one.second.title, "", "", "", str(one.verdict), one.reason), css=css)
+        return Row(texts=(one.first.title, one.second.title, "", "", "", "", str(one.verdict), one.reason), css=css)
     interval = "" if one.low is None or one.high is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
-    p = "" if one.p_holm is None else "< 0.001" if one.p_holm < 0.001 else f"{one.p_holm:.3f}"
     texts = (
         one.first.title,
         one.second.title,
         f"{100 * one.difference:+.1f}",
         interval,
-        p,
+        _p_text(one.p_holm),
+        _p_text(one.p_rows),
         str(one.verdict),
         one.settles,
     )
     return Row(texts=texts, css=css)
+
+
+def _p_text(p: float | None) -> str:
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def label_frame(results: Results, split: str = "test") -> pd.DataFrame:

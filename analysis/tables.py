@@ -107,8 +107,8 @@ def shown(value: Any) -> str:
 
 
 def _inert(text: str) -> str:
-    """The text on one line, with an apostrophe before what a spreadsheet would compute."""
-    flat = text.replace("\x00", "")
+    """The text with an apostrophe before what a spreadsheet would compute, and without signs that break a row."""
+    flat = text.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
     return f"'{flat}" if flat.lstrip(" ").startswith(_FORMULA) or flat.startswith(_FORMULA) else flat
 
 
