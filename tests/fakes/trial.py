@@ -58,6 +58,7 @@ def run_cell(
     is_calm = os.environ.get("FINEGRID_FAKE_CALM") == "1"
     script, _, detail = ("done" if is_calm else packed.cell.variant or "done").partition(".")
     command = yield say(pack, packed, EventKind.CELL_STARTED)
+    workshop.layout.root.mkdir(parents=True, exist_ok=True)
     (workshop.layout.root / "begun").touch()
     is_first = packed.attempt == 1
     for _ in range({"slow": 20, "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psutil
-from ray.cluster_utils import Cluster
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
 
 QUICK_HEALTH_CHECKS = {
     "health_check_initial_delay_ms": 1000,
@@ -23,6 +25,9 @@ QUICK_HEALTH_CHECKS = {
 def cluster() -> Iterator[Cluster]:
     """A head without CPUs; every node added gets one."""
     os.environ.update({"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"})
+    # Ray reads its environment when it is imported: at the top it would decide for every other test of the process.
+    from ray.cluster_utils import Cluster
+
     made = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False, "_system_config": QUICK_HEALTH_CHECKS},
