@@ -273,14 +273,16 @@ def crossovers(found: Sequence[Estimate]) -> tuple[Crossover, ...]:
         one answer for each pair with at least two sizes in common, crossing or not.
     """
     answers = []
-    for first, second in itertools.combinations(_series(found, SIZE_AXIS), 2):
-        same_arm = first[0].arm.without("strategy").key == second[0].arm.without("strategy").key
-        same_rest = first[0].column.without(SIZE_AXIS).key == second[0].column.without(SIZE_AXIS).key
-        if same_arm and same_rest and not first[0].is_baseline:
-            by_size = {one.column[SIZE_AXIS]: one for one in second}
-            pairs = [(one, by_size[one.column[SIZE_AXIS]]) for one in first if one.column[SIZE_AXIS] in by_size]
-            if len(pairs) > 1:
-                answers.append(_crossover(pairs))
+    alike: dict[Any, list[list[Estimate]]] = defaultdict(list)
+    for series in _series(found, SIZE_AXIS):
+        if not series[0].is_baseline:
+            one = series[0]
+            alike[one.arm.without("strategy").key, one.column.without(SIZE_AXIS).key].append(series)
+    for first, second in itertools.chain.from_iterable(itertools.combinations(each, 2) for each in alike.values()):
+        by_size = {one.column[SIZE_AXIS]: one for one in second}
+        pairs = [(one, by_size[one.column[SIZE_AXIS]]) for one in first if one.column[SIZE_AXIS] in by_size]
+        if len(pairs) > 1:
+            answers.append(_crossover(pairs))
     return tuple(answers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import statistics
 from collections import defaultdict
@@ -44,12 +45,12 @@ class Point:
         kept = [(axis, value) for axis, value in zip(self.axes, self.values, strict=True) if axis not in axes]
         return Point(axes=tuple(axis for axis, _ in kept), values=tuple(value for _, value in kept))
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[tuple[str, Any], ...]:
         """For dictionaries; equal for equal values."""
         return tuple(zip(self.axes, self.values, strict=True))
 
-    @property
+    @functools.cached_property
     def title(self) -> str:
         """The values that there are, in words."""
         return ", ".join(_worded(axis, value) for axis, value in self.key if value is not None) or "all"

@@ -123,7 +123,8 @@ def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | Non
     effects = axis_effects(found, axis)
     if not effects:
         return None
-    trained = [one for one in effects if not _is_baseline(one, found)] or list(effects)
+    baselines = {one.arm.key for one in found if one.is_baseline}
+    trained = [one for one in effects if one.arm.key not in baselines] or list(effects)
     shown = [one for one in trained if one.overall.is_shown]
     ups, downs = (sum(sign * one.overall.difference > 0 for one in shown) for sign in (1, -1))
     steady = sum(one.is_monotone for one in trained)
@@ -138,10 +139,6 @@ def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | Non
         f"{'has' if real == 1 else 'have'} a step the other way that test rows and seeds alone do not explain.",
     )
     return Answer(slug=axis, question=question, leads=leads, sentences=tuple(one.text for one in effects))
-
-
-def _is_baseline(effect: AxisEffect, found: Sequence[Estimate]) -> bool:
-    return any(one.is_baseline for one in found if one.arm.key == effect.arm.key)
 
 
 def _ends(effects: Sequence[AxisEffect]) -> tuple[int, int]:

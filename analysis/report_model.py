@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -139,8 +140,7 @@ def _compared(found: Sequence[Estimate]) -> tuple[tuple[Comparison, ...], str]:
 def _is_declared_pair(first: Estimate, second: Estimate) -> bool:
     if first.is_baseline or second.is_baseline:
         return True
-    differing = [a for a, b in zip(first.arm.key, second.arm.key, strict=True) if a != b]
-    return len(differing) == 1
+    return sum(map(operator.ne, first.arm.key, second.arm.key)) == 1
 
 
 def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from jobs.storage import write_atomically
 
+MOST_ROWS_TO_READ: Final = 2_000
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A text that begins with one of these is a formula to a spreadsheet."""
 _MARKDOWN: Final = r"\`*_{}[]<>#|~&!()"
@@ -49,22 +50,23 @@ class Table:
 
 
 def write_tables(folder: Path, tables: Sequence[Table]) -> list[Path]:
-    """Write every table three times.
+    """Write every table, the longest as CSV only.
 
     Args:
         folder: made when missing.
         tables: with distinct names.
     Returns:
-        the files: .csv, .md and .tex of each.
+        the files: .csv of each, and .md and .tex of those that a person could read.
     Side effects:
         replaces files of the same names.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     for table in tables:
-        for ending, text in (("csv", csv_text(table)), ("md", markdown_text(table)), ("tex", latex_text(table))):
+        writers = {"csv": csv_text, "md": markdown_text, "tex": latex_text}
+        for ending in writers if len(table.rows) <= MOST_ROWS_TO_READ else ("csv",):
             path = folder / f"{table.name}.{ending}"
-            write_atomically(path, text.encode("utf-8", "replace"))
+            write_atomically(path, writers[ending](table).encode("utf-8", "replace"))
             written.append(path)
     return written
 
