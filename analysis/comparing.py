@@ -67,6 +67,8 @@ class Comparison:
     reason: str
     """Why nothing was compared; empty otherwise."""
     parts: Parts | None = None
+    alpha_each: float = ALPHA
+    """Level at which a comparison is decided whatever the others say: alpha over their number."""
 
     @property
     def wanted(self) -> float:
@@ -76,12 +78,14 @@ class Comparison:
     @property
     def seeds_needed(self) -> int | None:
         """Seeds in all that would find the wanted difference on these rows; None: they cannot, or it is unknown."""
-        return seeds_to_detect(self.parts, self.wanted) if self.parts is not None and self.seeds > 1 else None
+        if self.parts is None or self.seeds < 2:
+            return None
+        return seeds_to_detect(self.parts, self.wanted, alpha=self.alpha_each)
 
     @property
     def rows_needed(self) -> int | None:
         """Test rows in all that would find it with these seeds; None: more rows alone cannot."""
-        return rows_to_detect(self.parts, self.wanted) if self.parts is not None else None
+        return None if self.parts is None else rows_to_detect(self.parts, self.wanted, alpha=self.alpha_each)
 
     @property
     def settles(self) -> str:
@@ -350,6 +354,7 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float) -> tuple[Compar
             p_holm=float(holm[index]),
             p_rows=float(rows[index]),
             p_bh=float(bh[index]),
+            alpha_each=alpha / len(tested),
             verdict=_verdict(one, float(holm[index]), alpha),
         )
         for index, one in enumerate(compared)

@@ -17,7 +17,7 @@ from analysis.answers import (
     crossovers,
     drops,
 )
-from analysis.arms import Estimate
+from analysis.arms import Covers, Estimate
 from analysis.comparing import ALPHA, Comparison, Verdict
 from analysis.costs import TRAINING_SECONDS, cost_points, pareto_sets
 from analysis.loading import Results
@@ -75,7 +75,7 @@ def answers_of(
         the answers, the most wanted first.
     """
     made = [
-        _best(best, standing),
+        _best(found, best, standing),
         _effect(found, SIZE_AXIS, "What do more rows for training bring?"),
         _effect(found, LABELS_AXIS, "What do more labels cost?"),
         _drops(found),
@@ -87,12 +87,13 @@ def answers_of(
     return tuple(answer for answer in made if answer is not None)
 
 
-def _best(best: Sequence[BestArm], standing: Mapping[Place, Standing]) -> Answer | None:
+def _best(found: Sequence[Estimate], best: Sequence[BestArm], standing: Mapping[Place, Standing]) -> Answer | None:
     if not best:
         return None
     alone = sum(not one.rivals and bool(one.worse) for one in best)
+    what = "trained model" if all(one.covers in (Covers.ROWS, Covers.NOTHING) for one in found) else "arm"
     leads = [
-        f"In {_of(alone, len(best), 'column')} one arm is shown to be better than every other; "
+        f"In {_of(alone, len(best), 'column')} one {what} is shown to be better than every other; "
         "where it is not, the ones that cannot be told apart are listed."
     ]
     if any(one is Standing.MODELS for one in standing.values()):

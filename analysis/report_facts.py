@@ -161,7 +161,7 @@ def repeat_command(facts: Facts, cell_ids: Sequence[str], *, baseline: str | Non
     axes: dict[str, list[Any]] = {}
     for cell in cells:
         for name, value in cell.axes.items():
-            if baseline is None or name != "strategy":
+            if value is not None and (baseline is None or name != "strategy"):
                 taken = axes.setdefault(_declared_name(facts.config, name), [])
                 if value not in taken:
                     taken.append(value)

@@ -140,7 +140,7 @@ def _compared(found: Sequence[Estimate]) -> tuple[tuple[Comparison, ...], str]:
 def _is_declared_pair(first: Estimate, second: Estimate) -> bool:
     if first.is_baseline or second.is_baseline:
         return True
-    return sum(map(operator.ne, first.arm.key, second.arm.key)) == 1
+    return bool(sum(map(operator.ne, first.arm.key, second.arm.key)) == 1)
 
 
 def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:
@@ -152,7 +152,7 @@ def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str
     said.append(("arms", f"{len({one.arm.key for one in found}):,}"))
     said.append(("columns", f"{len({one.column.key for one in found}):,}"))
     if seeds:
-        said.append(("seeds", f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"))
+        said.append(("seeds an arm", f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"))
     return tuple(said)
 
 

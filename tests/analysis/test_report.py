@@ -251,7 +251,7 @@ def test_a_real_store_with_a_failure_and_a_pending_cell(stored: Path) -> None:  
 
 
 def test_the_command_names_the_arms_own_cells() -> None:
-    axes = {"model": "m's", "strategy": "lora", "learning_rate": 1e-3}
+    axes = {"model": "m's", "strategy": "lora", "learning_rate": 1e-3, "variant": None}
     cells = {str(s): CellFacts(title="", log="", axes={**axes, "seed": s}) for s in (0, 1)}
     config = {
         "name": "g",
@@ -261,6 +261,7 @@ def test_the_command_names_the_arms_own_cells() -> None:
     command = repeat_command(facts, ["0", "1"], baseline=None)
     assert '"recipe.learning_rate": [0.001]' in command and '"seed": [0, 1]' in command
     assert "'baselines=[]'" in command and "m'\"'\"'s" in command
+    assert "variant" not in command and "null" not in command
     assert '"strategy"' not in repeat_command(facts, ["0"], baseline="tfidf")
     assert repeat_command(Facts(cells=cells), ["0"], baseline=None) == ""
 
