@@ -15,6 +15,7 @@ from markupsafe import Markup
 from analysis.loading import Results, load
 from analysis.report_facts import CONFIG_FILE, Facts, config_text, read_facts
 from analysis.report_model import Page, page_of
+from analysis.report_text import visible
 from analysis.tables import write_tables
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
 from jobs.storage import Layout, write_atomically
@@ -79,7 +80,9 @@ def render(page: Page) -> str:
     """
     style = f"{_asset('report.css')}\n{page.shade_css}\n"
     script = _asset("report.js")
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=visible
+    )
     template = environment.from_string(_asset("report.html.j2"))
     # Style and script are the package's own texts; everything of a store goes through the template's escaping.
     return template.render(

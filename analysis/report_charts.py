@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from analysis.answers import SIZE_AXIS
 from analysis.arms import Estimate, Point
+from analysis.report_text import visible
 from analysis.style import MetricStyle
 
 MOST_CHARTS: Final = 12
@@ -55,7 +56,7 @@ def _chart(group: Sequence[Estimate], arms: Sequence[Any]) -> Markup:
             parts.append(_line([(x + 2.0 * (place - len(arms) / 2), one) for x, one in points], place))
     template = '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" font-size="10">{}</svg>'
     label = f"Scores over rows for training: {where.title}"
-    return Markup(template).format(_WIDTH, _HEIGHT, label, Markup("").join(parts))  # noqa: S704
+    return Markup(template).format(_WIDTH, _HEIGHT, visible(label), Markup("").join(parts))  # noqa: S704
 
 
 def _frame(where: Point, sizes: Sequence[int]) -> Markup:
@@ -92,7 +93,7 @@ def _line(points: Sequence[tuple[float, Estimate]], place: int) -> Markup:
     ]
     for x, one in points:
         bar = "" if one.low is None or one.high is None else f"M{x:.1f} {_y(one.low)}V{_y(one.high)}"
-        title = f"{one.arm.title}, {one.column.title}: {100 * (one.mean or 0.0):.1f}"
+        title = visible(f"{one.arm.title}, {one.column.title}: {100 * (one.mean or 0.0):.1f}")
         parts.append(
             Markup(
                 '<path d="{}" stroke="{}" stroke-opacity=".45" stroke-width="1.4"/>'
@@ -125,7 +126,8 @@ def _key(titles: Sequence[str]) -> Markup:
 
 
 def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else f"{text[: most - 1]}…"
+    shown = str(visible(text))
+    return shown if len(shown) <= most else f"{shown[: most - 1]}…"
 
 
 def _x(size: int, sizes: Sequence[int]) -> float:

@@ -20,6 +20,7 @@ from analysis.heatmap_layout import (
 )
 from analysis.report_facts import Facts, repeat_command
 from analysis.report_standing import Place, Standing
+from analysis.report_text import visible
 from analysis.style import MetricStyle, ink_on
 
 BEST_SIGN: Final = "★"
@@ -201,7 +202,11 @@ def _details(
     if one.cells:
         pairs.append(("Cells", " ".join(one.cells)))
     command = repeat_command(facts, one.cells, baseline=one.arm["strategy"] if one.is_baseline else None)
-    return {"title": f"{one.arm.title} — {one.column.title}", "pairs": pairs, "command": command}
+    return {
+        "title": visible(f"{one.arm.title} — {one.column.title}"),
+        "pairs": [(name, visible(text)) for name, text in pairs],
+        "command": visible(command),
+    }
 
 
 def _counted(one: Estimate) -> str:
@@ -222,7 +227,8 @@ def _heads(columns: Sequence[Point]) -> tuple[tuple[str, tuple[Head, ...]], ...]
             if key == before and depth < len(varied) - 1:
                 heads[-1] = Head(text=heads[-1].text, span=heads[-1].span + 1)
             else:
-                heads.append(Head(text=value_text(axis, point[axis]), span=1))
+                value = point[axis]
+                heads.append(Head(text=value if isinstance(value, str) else value_text(axis, value), span=1))
             before = key
         lines.append((axis_text(axis), tuple(heads)))
     return tuple(lines)

@@ -208,7 +208,10 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     assert not [name for _, attributes in found.tags for name in attributes if name.startswith("on")]
     assert not {"img", "iframe", "object", "embed", "form"} & {tag for tag, _ in found.tags}
     assert "49" not in found.text.split("declared")[0]
-    json.loads(found.scripts[1][1])
+    shown = json.dumps(json.loads(found.scripts[1][1]), ensure_ascii=False)
+    assert "<U+202E>" in found.text
+    assert all(sign.isprintable() for sign in shown)
+    assert all(sign.isprintable() or sign == "\n" for sign in text.replace(report._asset("report.css"), ""))
     assert "<" not in found.scripts[1][1]
     assert html.escape(HOSTILE[0]) in text.replace("&#34;", "&quot;").replace("&#39;", "&#x27;")
     save(page, hostile_facts(results), tmp_path / "out")
