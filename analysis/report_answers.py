@@ -212,7 +212,9 @@ def _costs(results: Results, found: Sequence[Estimate]) -> list[Answer]:
         sets = [one for one in pareto_sets(found, points, cost) if len(one.members) + len(one.beaten) > 1]
         if not sets:
             continue
-        counted = Counter(member.arm.title for one in sets for member in one.members)
+        # Saying one label always costs nothing, so that nothing ever beats it: no news.
+        members = [member.arm for one in sets for member in one.members if member.arm["strategy"] != "majority"]
+        counted = Counter(arm.title for arm in members)
         best = sorted(counted, key=lambda title: (-counted[title], title))[:3]
         lead = "Most often worth its price (nothing scores more for less): " + "; ".join(
             f"{title} in {_of(counted[title], len(sets), 'column')}" for title in best

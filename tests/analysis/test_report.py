@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from analysis import report
+from analysis import report, report_model, report_sections
 from analysis.loading import Results, results_from
 from analysis.report import page_from, render, save, write_report
 from analysis.report_facts import CellFacts, Facts, facts_from, repeat_command
@@ -218,6 +218,46 @@ def test_hostile_texts_stay_texts(tmp_path: Path) -> None:
     for path in (tmp_path / "out" / "tables").glob("*.csv"):
         assert not re.search(r"(^|,)\"?[=@]", path.read_text(encoding="utf-8"), re.MULTILINE)
     assert json.loads((tmp_path / "out" / "config.json").read_text(encoding="utf-8"))["name"] == HOSTILE[1]
+
+
+def test_labels_from_both_ends(tmp_path: Path) -> None:
+    results = skilled(tmp_path, seeds=2)
+    values = {f"label{index:02}": index / 20 for index in range(14)}
+    labels = [
+        {"cell_id": cell, "split": "test", "name": "f1_label", "label": label, "value": value, "undefined": None}
+        for cell in results.folders
+        for label, value in values.items()
+    ]
+    metrics = [*results.metrics.to_dict("records"), *labels]
+    page = page_from(
+        results_from("g", results.cells.to_dict("records"), metrics, folders=results.folders),
+    )
+    assert len(page.labels) == 2
+    texts = [row.texts for row in page.labels[0].rows]
+    assert page.labels[0].caption == "2 labels, 800 rows for training: b, lora"
+    assert texts[0] == ("label13", "65.0") and texts[-1] == ("label00", "0.0")
+    assert texts[5] == ("…", "4 more") and len(texts) == 11
+    assert {table.name for table in page.tables} >= {"per_label"}
+
+
+def test_too_many_pairs_are_chosen_by_declaration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shares = {(m, s, 2, 800): 0.7 for m in ("a", "b") for s in ("lora", "full")} | {("", "tfidf", 2, 800): 0.6}
+    results = results_of(tmp_path, sheets_of(shares))
+    assert len(page_from(results).comparisons[0].rows) == 10
+    monkeypatch.setattr(report_model, "MOST_PAIRS", 9)
+    page = page_from(results)
+    pairs = {row.texts[:2] for row in page.comparisons[0].rows}
+    assert len(pairs) == 8
+    assert ("a, lora", "b, full") not in pairs and ("a, lora", "a, full") in pairs
+    assert "does not depend on any score" in page.pairs_note
+
+
+def test_a_long_list_of_comparisons_shows_those_with_the_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report_sections, "MOST_COMPARISONS", 5)
+    (first, second) = page_from(skilled(tmp_path)).comparisons
+    for listing in (first, second):
+        assert len(listing.rows) == 2 and listing.left_out == 1
+        assert all("b, lora" in row.texts[:2] for row in listing.rows)
 
 
 def test_the_policy_allows_this_style_and_script_alone(tmp_path: Path) -> None:
