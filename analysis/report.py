@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from analysis.loading import Results, load
 from analysis.report_facts import CONFIG_FILE, Facts, config_text, read_facts
-from analysis.report_model import Page, page_of
+from analysis.report_model import TABLE_NAMES, Page, page_of
 from analysis.report_text import visible
 from analysis.tables import write_tables
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
@@ -53,7 +53,7 @@ def save(page: Page, facts: Facts, folder: Path) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
         index = folder / INDEX
         write_atomically(index, render(page).encode("utf-8", "replace"))
-        written = [index, *write_tables(folder / TABLES, page.tables)]
+        written = [index, *write_tables(folder / TABLES, page.tables, stale=TABLE_NAMES)]
         config = config_text(facts)
         if config is not None:
             write_atomically(folder / CONFIG_FILE, config.encode("utf-8", "replace"))

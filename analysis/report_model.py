@@ -36,6 +36,8 @@ from jobs.errors import one_line
 
 SPLIT: Final = "test"
 MOST_PAIRS: Final = 20_000
+TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "per_label")
+"""Every table that a report may have; those without rows are not written."""
 _PREFERRED: Final = ("accuracy", "f1_macro")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +13,7 @@ from typing import Any, Final
 from jobs.storage import write_atomically
 
 MOST_ROWS_TO_READ: Final = 2_000
+_ENDINGS: Final = ("csv", "md", "tex")
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A text that begins with one of these is a formula to a spreadsheet."""
 _MARKDOWN: Final = r"\`*_{}[]<>#|~&!()"
@@ -49,16 +50,17 @@ class Table:
     """Texts, numbers, truth values and None."""
 
 
-def write_tables(folder: Path, tables: Sequence[Table]) -> list[Path]:
+def write_tables(folder: Path, tables: Sequence[Table], *, stale: Collection[str] = ()) -> list[Path]:
     """Write every table, the longest as CSV only.
 
     Args:
         folder: made when missing.
         tables: with distinct names.
+        stale: names of tables whose files go when they are not written this time.
     Returns:
         the files: .csv of each, and .md and .tex of those that a person could read.
     Side effects:
-        replaces files of the same names.
+        replaces files of the same names, removes those of an earlier time that no longer hold.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -68,6 +70,9 @@ def write_tables(folder: Path, tables: Sequence[Table]) -> list[Path]:
             path = folder / f"{table.name}.{ending}"
             write_atomically(path, writers[ending](table).encode("utf-8", "replace"))
             written.append(path)
+    for name in {*stale, *(table.name for table in tables)}:
+        for path in {folder / f"{name}.{ending}" for ending in _ENDINGS} - set(written):
+            path.unlink(missing_ok=True)
     return written
 
 

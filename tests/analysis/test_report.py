@@ -287,6 +287,7 @@ def test_equal_stores_give_equal_bytes(stored: Path, tmp_path: Path) -> None:  #
 def test_a_real_store_with_a_failure_and_a_pending_cell(stored: Path) -> None:  # noqa: F811
     (page, *_) = write_report(stored)
     assert page == stored / "report" / "index.html"
+    assert {path.stem for path in (stored / "report" / "tables").iterdir()} <= set(report_model.TABLE_NAMES)
     found = Collected(page.read_text(encoding="utf-8"))
     assert "loss is not finite" in found.text
     assert "logs/x.jsonl" in found.text

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.tables import Table, csv_text, latex_text, markdown_text, write_tables
+from analysis.tables import MOST_ROWS_TO_READ, Table, csv_text, latex_text, markdown_text, write_tables
 
 
 def table(*rows: tuple[object, ...], columns: tuple[str, ...] = ("name", "value")) -> Table:
@@ -52,6 +52,16 @@ def test_latex_specials_are_letters() -> None:
 def test_a_caption_cannot_leave_its_comment() -> None:
     text = latex_text(Table(name="t", caption="a\n\\input{x}", columns=("c",), rows=(("v",),)))
     assert text.splitlines()[0] == "% a \\input{x}"
+
+
+def test_what_no_longer_holds_is_removed(tmp_path: Path) -> None:
+    write_tables(tmp_path, [table(("a", 1))])
+    (tmp_path / "other.csv").write_text("kept")
+    long = table(*((str(index), index) for index in range(MOST_ROWS_TO_READ + 1)))
+    assert [path.name for path in write_tables(tmp_path, [long])] == ["t.csv"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other.csv", "t.csv"]
+    assert write_tables(tmp_path, [], stale=["t"]) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["other.csv"]
 
 
 def test_three_files_a_table(tmp_path: Path) -> None:
