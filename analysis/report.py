@@ -88,9 +88,9 @@ def render(page: Page) -> str:
     return template.render(
         page=page,
         style=Markup(style),  # noqa: S704
-        style_hash=Markup(_policy_hash(style)),  # noqa: S704
+        style_hash=_policy_hash(style),
         script=Markup(script),  # noqa: S704
-        script_hash=Markup(_policy_hash(script)),  # noqa: S704
+        script_hash=_policy_hash(script),
     )
 
 

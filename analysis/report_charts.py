@@ -54,9 +54,10 @@ def _chart(group: Sequence[Estimate], arms: Sequence[Any]) -> Markup:
         points = [(_x(int(one.column[SIZE_AXIS]), sizes), one) for one in line]
         if points:
             parts.append(_line([(x + 2.0 * (place - len(arms) / 2), one) for x, one in points], place))
-    template = '<svg viewBox="0 0 {} {}" role="img" aria-label="{}" font-size="10">{}</svg>'
     label = f"Scores over rows for training: {where.title}"
-    return Markup(template).format(_WIDTH, _HEIGHT, visible(label), Markup("").join(parts))  # noqa: S704
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="{}" font-size="10">{}</svg>').format(
+        _WIDTH, _HEIGHT, visible(label), Markup("").join(parts)
+    )
 
 
 def _frame(where: Point, sizes: Sequence[int]) -> Markup:
@@ -121,8 +122,9 @@ def _key(titles: Sequence[str]) -> Markup:
                 _short(title, 42),
             )
         )
-    template = '<svg viewBox="0 0 {} {}" role="img" aria-label="Key of the lines" font-size="12">{}</svg>'
-    return Markup(template).format(_WIDTH, 22 * len(titles) + 16, Markup("").join(parts))  # noqa: S704
+    return Markup('<svg viewBox="0 0 {} {}" role="img" aria-label="Key of the lines" font-size="12">{}</svg>').format(
+        _WIDTH, 22 * len(titles) + 16, Markup("").join(parts)
+    )
 
 
 def _short(text: str, most: int) -> str:
