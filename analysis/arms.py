@@ -204,7 +204,7 @@ def _estimate(
     if answers is not None and len(answers.seeds) == len(ids):
         measured = _from_answers(answers, level)
     else:
-        answers, measured = None, _from_numbers(values, level)
+        answers, measured = None, _from_numbers(values, level, metric)
     return Estimate(
         arm=arm,
         column=column,
@@ -239,7 +239,7 @@ def _from_answers(answers: Answers, level: float) -> dict[str, Any]:
     }
 
 
-def _from_numbers(values: Sequence[float], level: float) -> dict[str, Any]:
+def _from_numbers(values: Sequence[float], level: float, metric: str) -> dict[str, Any]:
     nothing = {"low": None, "high": None, "covers": Covers.NOTHING, "parts": None}
     if not values:
         return {**nothing, "mean": None, "reason": "no finished cell has this number"}
@@ -247,4 +247,13 @@ def _from_numbers(values: Sequence[float], level: float) -> dict[str, Any]:
     if len(values) == 1:
         return {**nothing, "mean": mean, "reason": "one seed and no predictions of single rows"}
     half = float(stats.t.isf((1 - level) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
-    return {**nothing, "mean": mean, "low": mean - half, "high": mean + half, "covers": Covers.SEEDS, "reason": ""}
+    low, high = mean - half, mean + half
+    if _is_share(metric):  # no score lies outside, so an interval loses nothing there
+        low, high = max(0.0, low), min(1.0, high)
+    return {**nothing, "mean": mean, "low": low, "high": high, "covers": Covers.SEEDS, "reason": ""}
+
+
+def _is_share(metric: str) -> bool:
+    from analysis.style import metric_style  # brings matplotlib along: only when it is needed
+
+    return metric_style(metric).is_share

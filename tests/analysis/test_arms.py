@@ -109,3 +109,11 @@ def test_the_short_names_of_the_package() -> None:
     assert all(callable(getattr(analysis, name)) for name in analysis.__all__)
     with pytest.raises(AttributeError, match="no_such"):
         _ = analysis.no_such
+
+
+def test_intervals_of_shares_stay_between_0_and_1() -> None:
+    from analysis.arms import _from_numbers
+
+    wide = _from_numbers([0.05, 0.9], 0.95, "f1_macro")
+    assert (wide["low"], wide["high"]) == (0.0, 1.0)
+    assert _from_numbers([0.05, 0.9], 0.95, "loss")["low"] < 0
