@@ -13,7 +13,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TextIO
@@ -82,25 +83,37 @@ class Checker:
         Raises:
             BugError: the folder does not hold exactly what the cell needs.
         """
-        if question.form == "model":
+        with self.model_of(question) as model:
             # A full cell's weights are float32 and its arithmetic is the compute type's, by autocast.
-            is_full = question.strategy is Strategy.FULL
-            dtype = torch.float32 if is_full else self.dtype
+            is_full = question.form == "model" and question.strategy is Strategy.FULL
+            return self._forward(model, texts, autocast=is_full)
+
+    @contextmanager
+    def model_of(self, question: Question) -> Iterator[Any]:
+        """Load a cell; while the context lasts, the base belongs to it.
+
+        Args:
+            question: the cell's folder.
+        Yields:
+            the stock classifier, ready to predict.
+        Raises:
+            BugError: the folder does not hold exactly what the cell needs.
+        """
+        if question.form == "model":
+            dtype = torch.float32 if question.strategy is Strategy.FULL else self.dtype
             model = AutoModelForSequenceClassification.from_pretrained(question.folder, dtype=dtype)
-            return self._forward(_ready(model, self.setup.device), texts, autocast=is_full)
+            yield _ready(model, self.setup.device)
+            return
         self._fresh_head(question.num_labels)
         if not question.strategy.has_adapters:
             _load_head(self._base, Path(question.folder), self.setup.head_roots)
-            return self._forward(self._base, texts)
-        return self._predict_with_adapter(question, texts)
-
-    def _predict_with_adapter(self, question: Question, texts: Sequence[Sequence[int]]) -> Tensor:
+            yield self._base
+            return
         base = self.__dict__.pop("_base")  # after any failure it may carry remains of this cell: then it is loaded anew
         model = PeftModel.from_pretrained(base, question.folder)
         _check_names(model, Path(question.folder))
-        logits_SC = self._forward(_ready(model, self.setup.device), texts)
+        yield _ready(model, self.setup.device)
         self.__dict__["_base"] = model.unload()
-        return logits_SC
 
     def _fresh_head(self, num_labels: int) -> None:
         """The head that `from_pretrained(num_labels=...)` would make, filled with NaN: what is not loaded shows."""
