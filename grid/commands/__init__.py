@@ -1,0 +1,1 @@
+"""The commands of `finegrid`, by what they do; everything heavy is imported inside them."""

@@ -1,0 +1,75 @@
+"""The commands that read a store or its data: status, export, report, data, logs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from grid.commands.shared import Config, JsonOption, Results, SetOption, app, guarded, say, show
+
+
+@app.command()
+def status(results: Results, as_json: JsonOption = False) -> None:
+    """Count cells by state and say why each unfinished one is not done."""
+    from grid.status import status as read_status
+
+    guarded(lambda: show(read_status(results), as_json), as_json=as_json)
+
+
+@app.command()
+def export(
+    results: Results,
+    out: Annotated[Path, typer.Option("--out", help="File to write: .csv, .parquet or .json; .db copies the index.")],
+) -> None:
+    """Write one row per declared cell."""
+    from grid.store.export import export as write_export
+
+    guarded(lambda: say(str(write_export(results, out))))
+
+
+@app.command()
+def report(
+    results: Results,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder for the report; default: RESULTS/report.")] = None,
+) -> None:
+    """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""
+
+    def work() -> None:
+        from analysis.report import write_report
+
+        for path in write_report(results, out=out):
+            say(str(path))
+
+    guarded(work)
+
+
+@app.command()
+def data(
+    out: Annotated[Path, typer.Option("--out", help="Parquet file to write.")],
+    config: Config = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the rows that the cells of a grid train on, select on and are tested on."""
+
+    def work() -> None:
+        from grid.prepared_rows import write_prepared_rows
+        from grid.terminal import for_people
+
+        show(write_prepared_rows(config, tuple(set_ or ()), out, for_people()), as_json)
+
+    guarded(work, as_json=as_json)
+
+
+@app.command()
+def logs(
+    cell: Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")],
+    results: Results,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what every attempt at a cell logged."""
+    from grid.cell_logs import cell_logs
+
+    guarded(lambda: show(cell_logs(results, cell), as_json), as_json=as_json)

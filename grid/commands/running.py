@@ -1,0 +1,182 @@
+"""The commands that run a grid or prepare it: run, plan, prefetch, doctor."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from grid.commands.shared import (
+    Config,
+    DryOption,
+    JsonOption,
+    LocalOption,
+    ResultsOption,
+    RetryOption,
+    SetOption,
+    SkipOption,
+    YesOption,
+    app,
+    guarded,
+    options_of,
+    say,
+    show,
+)
+
+if TYPE_CHECKING:
+    from grid.options import RunOptions
+
+
+@app.command("run")
+def run_command(
+    config: Config = None,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    dry_run: DryOption = False,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+    retry_failed: RetryOption = None,
+    skip_unavailable: SkipOption = False,
+    local: LocalOption = False,
+) -> None:
+    """Run a grid, or what is left of it: the same command again resumes."""
+    guarded(
+        lambda: _run(
+            options_of(
+                config=config,
+                results=results,
+                set_=set_,
+                dry_run=dry_run,
+                as_json=as_json,
+                yes=yes,
+                retry_failed=retry_failed,
+                skip_unavailable=skip_unavailable,
+                local=local,
+            )
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command()
+def plan(
+    config: Config = None,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+    retry_failed: RetryOption = None,
+) -> None:
+    """Show cells, packs and reasons: `run --dry-run`."""
+    run_command(config, results, set_, dry_run=True, as_json=as_json, yes=yes, retry_failed=retry_failed)
+
+
+@app.command()
+def prefetch(
+    config: Config = None,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    skip_unavailable: SkipOption = False,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Fetch models and data of a grid, so that it can run with HF_HUB_OFFLINE=1; no devices needed, no store made."""
+
+    def work() -> None:
+        from grid.prefetch import prefetch as fetch
+        from grid.terminal import for_people
+
+        options = options_of(
+            config=config,
+            results=results,
+            set_=set_,
+            as_json=as_json,
+            yes=yes,
+            skip_unavailable=skip_unavailable,
+        )
+        show(fetch(options, for_people()), as_json)
+
+    guarded(work, as_json=as_json)
+
+
+@app.command()
+def doctor(
+    target: Annotated[str, typer.Argument(help="Results folder: check its store. A config: check what it would need.")],
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the index anew from the result folders.")] = False,
+    results: ResultsOption = None,
+    set_: SetOption = None,
+    as_json: JsonOption = False,
+    yes: YesOption = False,
+    local: LocalOption = False,
+) -> None:
+    """Check a store byte for byte and repair it, or do the checks before a run of a config alone."""
+
+    def store() -> int:
+        from grid.doctor import doctor as examine
+
+        report = examine(expanded(target), rebuild_index=rebuild)
+        show(report, as_json)
+        return 0 if report.is_healthy else 1
+
+    def preflight() -> int:
+        from grid.config_doctor import examine
+
+        report = examine(
+            options_of(
+                config=target,
+                results=results,
+                set_=set_,
+                as_json=as_json,
+                yes=yes,
+                local=local,
+            )
+        )
+        show(report, as_json)
+        return report.exit_code
+
+    from grid.paths import expanded
+
+    is_store = rebuild or expanded(target).is_dir()
+    guarded(store if is_store else preflight, as_json=as_json)
+
+
+def _run(options: RunOptions) -> int:
+    from grid.signals import Interrupted, StopSignals
+    from grid.signals import exit_code as signal_exit_code
+    from grid.terminal import for_people
+
+    people = for_people()
+    if options.dry_run:
+        return _dry_run(options)
+    from grid.run import run
+
+    try:
+        with StopSignals() as signals:
+            summary = run(options, people, signals)
+    except Interrupted as error:
+        code = signal_exit_code(error.number)
+        if options.as_json:
+            say(json.dumps({"exit_code": code, "signal": error.number}))
+        people.print("Interrupted: the results folder is as it was, or complete; the same command goes on.")
+        return code
+    if options.as_json:
+        say(json.dumps(summary.to_json(), allow_nan=False))
+        summary.render(people)
+    else:
+        show(summary, as_json=False)
+    return summary.exit_code
+
+
+def _dry_run(options: RunOptions) -> int:
+    from grid.outlook import check_offline, look_ahead
+    from grid.show_plan import plan_json, render_plan
+    from grid.terminal import for_results
+
+    outlook = look_ahead(options)
+    check_offline(outlook)
+    if options.as_json:
+        say(json.dumps(plan_json(outlook.plan, outlook.config.name), allow_nan=False))
+    else:
+        render_plan(outlook.plan, outlook.config.name, for_results())
+    return 0

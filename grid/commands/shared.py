@@ -1,0 +1,110 @@
+"""What all commands share: the words of the command line, errors as exit codes, output.
+
+Results go to standard output; everything else for people goes to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from grid.options import RunOptions
+
+app = typer.Typer(
+    name="finegrid",
+    help="Declare, run, resume and compare grids of fine-tuned text classifiers.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Config = Annotated[str | None, typer.Argument(help="A config file or the name of a shipped one; default: goemotions.")]
+ResultsOption = Annotated[str | None, typer.Option("--results", help="Results folder; default: results/<grid name>.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the config, such as axes.seed=[0,1]."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+YesOption = Annotated[bool, typer.Option("--yes", help="Start although it is long or large.")]
+RetryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--retry-failed",
+        metavar="[KIND,...]",
+        help="Also try failures again that wait for a change: all, or user, diverged, out_of_memory.",
+    ),
+]
+SkipOption = Annotated[
+    bool, typer.Option("--skip-unavailable", help="Record cells of gated or missing models as failed, run the rest.")
+]
+LocalOption = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; no network, nothing written.")]
+Results = Annotated[Path, typer.Argument(help="Results folder.")]
+
+
+class Report(Protocol):
+    """What the reading commands show."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        ...
+
+    def render(self, console: Console) -> None:
+        """For people."""
+        ...
+
+
+def options_of(
+    *, set_: list[str] | None = None, yes: bool = False, retry_failed: str | None = None, **values: Any
+) -> RunOptions:
+    """What the command line asks for; the other values are fields of `RunOptions`."""
+    from grid.options import RunOptions, parse_kinds
+
+    return RunOptions(overrides=tuple(set_ or ()), assume_yes=yes, retry_failed=parse_kinds(retry_failed), **values)
+
+
+def guarded(work: Callable[[], int | None], *, as_json: bool = False) -> None:
+    """Run a command; every error becomes a message and the exit code of DESIGN."""
+    try:
+        code = work() or 0
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing more can be said, and nothing went wrong.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception as error:
+        from grid.failure import explain
+
+        code, message, data = explain(error)
+        if as_json:
+            say(json.dumps(data, allow_nan=False))
+        with suppress(OSError):
+            typer.echo(message, err=True)
+    raise typer.Exit(code)
+
+
+def show(report: Report, as_json: bool) -> None:
+    """Print a report, for people or as JSON."""
+    from grid.terminal import for_results
+
+    if as_json:
+        say(json.dumps(report.to_json(), allow_nan=False))
+    else:
+        report.render(for_results())
+
+
+def say(text: str) -> None:
+    """One line on standard output."""
+    typer.echo(text)
