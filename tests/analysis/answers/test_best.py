@@ -1,0 +1,34 @@
+"""The best arm of a column and the arms that cannot be told from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.answers import best_arms
+from analysis.arms import estimates
+from analysis.comparing import compare
+from tests.analysis.answers.skilled import analysed
+from tests.analysis.synthetic import grid_of
+
+
+def test_the_best_arm_and_those_it_cannot_be_told_from(tmp_path: Path) -> None:
+    skills = {("a", "lora", 2, 800): 0.9, ("b", "lora", 2, 800): 0.9, ("c", "lora", 2, 800): 0.5}
+    (answer,) = best_arms(*analysed(tmp_path, skills, seeds=5, rows=400))
+    assert answer.best["model"] in "ab"
+    assert [arm["model"] for arm in answer.rivals] == [{"a": "b", "b": "a"}[answer.best["model"]]]
+    assert [arm["model"] for arm in answer.worse] == ["c"]
+    assert "cannot be told from" in answer.text
+    assert "2 labels" in answer.text
+
+
+def test_an_arm_without_predictions_stays_in_the_set_that_cannot_be_told_apart() -> None:
+    found = estimates(grid_of(models=("a", "b"), labels=(2,), samples=(800,), baselines=()))
+    (answer,) = best_arms(found, compare(found))
+    assert len(answer.rivals) == 1
+
+
+def test_a_lone_arm_and_a_column_without_scores(tmp_path: Path) -> None:
+    (answer,) = best_arms(*analysed(tmp_path, {("a", "lora", 2, 800): 0.9}))
+    assert answer.text.endswith("nothing else has a score.")
+    failed = estimates(grid_of(labels=(2,), samples=(800,), changes={("bert-base-uncased",): {"state": "failed"}}))
+    assert best_arms([one for one in failed if one.mean is None], ()) == ()

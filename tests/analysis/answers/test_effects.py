@@ -1,0 +1,60 @@
+"""Effects of more rows and more labels, reversals, and the fall from the easiest to the hardest column."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.answers import axis_effects, drops
+from analysis.arms import estimates
+from tests.analysis.answer_sheets import results_of
+from tests.analysis.answers.skilled import analysed
+from tests.analysis.synthetic import grid_of
+
+
+def test_more_rows_and_more_labels(tmp_path: Path) -> None:
+    places = [(k, n) for k in (2, 4) for n in (100, 400)]
+    skills = {("m", "lora", k, n): 0.9 - 0.1 * math.log2(k) + 0.05 * math.log2(n / 100) for k, n in places}
+    found, _ = analysed(tmp_path, skills, rows=800)
+    by_size, by_labels = axis_effects(found, "num_samples"), axis_effects(found, "num_labels")
+    assert len(by_size) == len(by_labels) == 2
+    for effect, truth in [(one, 0.1) for one in by_size] + [(one, -0.1) for one in by_labels]:
+        assert effect.is_monotone
+        assert effect.overall.is_paired
+        assert effect.overall.low is not None
+        assert effect.overall.high is not None
+        assert effect.overall.low < truth < effect.overall.high
+        assert "in one direction throughout" in effect.text
+
+
+def test_a_fall_that_noise_can_explain_is_named_as_such(tmp_path: Path) -> None:
+    sheets = [({"num_samples": n}, np.arange(100) < right) for n, right in ((100, 80), (200, 79), (400, 95))]
+    (effect,) = axis_effects(estimates(results_of(tmp_path, sheets)), "num_samples")
+    assert effect.reversals == ((100, 200),)
+    assert effect.shown_reversals == ()
+    assert not effect.is_monotone
+    assert "alone can explain" in effect.text
+
+
+def test_a_fall_that_is_shown(tmp_path: Path) -> None:
+    skills = dict(zip([("m", "lora", 2, n) for n in (100, 200)], (0.9, 0.6), strict=True))
+    (effect,) = axis_effects(analysed(tmp_path, skills, rows=400, seeds=5)[0], "num_samples")
+    assert effect.shown_reversals == ((100, 200),)
+
+
+def test_the_drop_from_easiest_to_hardest(tmp_path: Path) -> None:
+    skills = {("m", "lora", 2, 800): 0.95, ("m", "lora", 16, 800): 0.5, ("m", "lora", 4, 800): 0.8}
+    (drop,) = drops(analysed(tmp_path, skills)[0])
+    assert (drop.easiest["num_labels"], drop.hardest["num_labels"]) == (2, 16)
+    assert drop.contrast.difference == pytest.approx(0.45, abs=0.08)
+    assert drop.contrast.is_shown
+
+
+def test_without_intervals_there_is_still_a_difference() -> None:
+    found = estimates(grid_of(models=("m",), labels=(2,), samples=(800, 1600), seeds=(0,), baselines=()))
+    (effect,) = axis_effects(found, "num_samples")
+    assert (effect.overall.low, effect.overall.is_shown) == (None, False)
+    assert np.isfinite(effect.overall.difference)
