@@ -109,7 +109,7 @@ def _encode(tokenizer: Any, texts: list[str], limit: int, side: str) -> list[_En
     finally:
         tokenizer.truncation_side = before
     is_truncated = dict(zip(full, (length > limit for length in lengths), strict=True))
-    stand_in = _stand_in(tokenizer)
+    stand_in = unknown_or_padding(tokenizer)
     return [
         _Encoded(ids=_frozen(ids or [stand_in]), is_truncated=is_truncated.get(index, False), is_empty=not ids)
         for index, ids in enumerate(rows)
@@ -123,7 +123,8 @@ def _ids(tokenizer: Any, texts: list[str], **options: Any) -> list[list[int]]:
     return rows
 
 
-def _stand_in(tokenizer: Any) -> int:
+def unknown_or_padding(tokenizer: Any) -> int:
+    """The token of a text that gives none."""
     candidates = (tokenizer.unk_token_id, tokenizer.pad_token_id, tokenizer.eos_token_id, 0)
     return next(int(token) for token in candidates if token is not None)
 

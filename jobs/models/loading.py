@@ -113,7 +113,7 @@ def load_base(
             _make_resident(model, compute)
     model.to(compute.device)
     model.config.use_cache = False
-    tokenizer = _load_tokenizer(spec, location, revision, config)
+    tokenizer = load_tokenizer(spec, location, revision, config)
     state = PackState()
     shapes = prepare_base(model, state, family)
     offset = int(config.pad_token_id) + 1 if family.positions_follow_padding else 0
@@ -276,7 +276,18 @@ def _make_resident(model: nn.Module, compute: Compute) -> None:
         setattr(model.get_submodule(parent), child, plain)
 
 
-def _load_tokenizer(spec: ModelSpec, location: str, revision: str | None, config: Any) -> Any:
+def load_tokenizer(spec: ModelSpec, location: str, revision: str | None, config: Any) -> Any:
+    """The tokenizer of a model, padding at the right.
+
+    Args:
+        spec: which model.
+        location: as `location_of` says.
+        revision: likewise.
+        config: the model's, of its text part.
+    Raises:
+        UserError: it knows more tokens than the model.
+        EnvironmentProblem: it cannot be read or fetched.
+    """
     # A tiny member's own tokenizer is not the one that AutoTokenizer would pick for its model type.
     loader = PreTrainedTokenizerFast if spec.source == "tiny" else AutoTokenizer
     tokenizer = _read(
