@@ -152,6 +152,7 @@ class ComputeSection(_Section):
     cost_probe: bool = _COMPUTE.cost_probe
     cpus_per_trial: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     gpus_per_trial: Annotated[float, Field(ge=0, le=16)] | Literal["auto"] = "auto"
+    accelerator_type: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")] = "auto"
 
 
 class CheckpointSection(_Section):

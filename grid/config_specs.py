@@ -77,4 +77,5 @@ def resource_request(section: ComputeSection) -> ResourceRequest:
     return ResourceRequest(
         cpus_per_trial=None if section.cpus_per_trial == "auto" else section.cpus_per_trial,
         gpus_per_trial=None if section.gpus_per_trial == "auto" else section.gpus_per_trial,
+        accelerator_type=None if section.accelerator_type == "auto" else section.accelerator_type,
     )

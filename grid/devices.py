@@ -1,18 +1,35 @@
-"""What a machine or a cluster offers, and how it is shared among packs. No torch, no ray."""
+"""What a machine or a cluster offers to trials. No torch, no ray."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from jobs.spec import Resources
-
+ACCELERATOR_PREFIX = "accelerator_type:"
+"""Ray marks machines with a resource of this name, followed by the kind of GPU."""
 _NVIDIA_SMI_TIMEOUT_S = 10.0
 _MIB = 2**20
+_SHORT_NAME = re.compile(r"\w+\s+((?:[A-Z]+\s+)*[A-Z0-9]*\d[A-Z0-9]*)")
+"""As in `ray._private.accelerators.nvidia_gpu`, which names the resource."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeKind:
+    """Machines of one shape in a cluster."""
+
+    cpus: int
+    gpus: int = 0
+    memory_bytes: int | None = None
+    """What the scheduler hands out of its memory; None: it does not count memory there."""
+    accelerator_type: str | None = None
+    """Ray's name for its GPUs, such as A10G or T4; None: unknown."""
+    count: int = 1
+    """How many of them there are, or may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,9 +43,34 @@ class Devices:
     gpu_names: tuple[str, ...] = ()
     memory_bytes: int | None = None
     """Memory of all machines; None: unknown."""
-    cpus_per_node: int | None = None
-    """Cores of the largest machine; None: one machine, so `cpus`."""
+    nodes: tuple[NodeKind, ...] = ()
+    """Machines of a cluster, those with most GPUs first; empty: one machine."""
     where: str = "this machine"
+
+    @classmethod
+    def of_nodes(cls, nodes: tuple[NodeKind, ...], *, where: str) -> Devices:
+        """The sum of a cluster's machines."""
+        memory = [None if node.memory_bytes is None else node.count * node.memory_bytes for node in nodes]
+        known = [item for item in memory if item is not None]
+        return cls(
+            cpus=max(1, sum(node.count * node.cpus for node in nodes)),
+            gpus=sum(node.count * node.gpus for node in nodes),
+            memory_bytes=sum(known) if known and len(known) == len(memory) else None,
+            nodes=nodes,
+            where=where,
+        )
+
+    @property
+    def kinds(self) -> tuple[NodeKind, ...]:
+        """Machines by shape: of a cluster, or this one."""
+        kind = accelerator_name(self.gpu_names[0]) if self.gpu_names else None
+        here = NodeKind(cpus=self.cpus, gpus=self.gpus, memory_bytes=self.memory_bytes, accelerator_type=kind)
+        return self.nodes or (here,)
+
+    @property
+    def cpus_per_node(self) -> int:
+        """Cores of the largest machine."""
+        return max(kind.cpus for kind in self.kinds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +79,8 @@ class ResourceRequest:
 
     cpus_per_trial: int | None = None
     gpus_per_trial: float | None = None
+    accelerator_type: str | None = None
+    """Ray's name for the only kind of GPU that may be used; None: any."""
 
 
 def local_devices() -> Devices:
@@ -58,25 +102,16 @@ def local_devices() -> Devices:
     )
 
 
-def ray_devices(resources: Mapping[str, float], nodes: int = 1) -> Devices:
+def ray_devices(nodes: Iterable[Mapping[str, float]]) -> Devices:
     """Read what Ray says a cluster has.
 
     Args:
-        resources: `ray.cluster_resources()`.
-        nodes: how many machines that is.
+        nodes: `Resources` of every machine of `ray.nodes()` that is alive.
 
     Returns:
         its devices; memory of the GPUs is unknown.
     """
-    cpus = max(1, int(resources.get("CPU", 1)))
-    memory = resources.get("memory")
-    return Devices(
-        cpus=cpus,
-        gpus=int(resources.get("GPU", 0)),
-        memory_bytes=int(memory) if memory else None,
-        cpus_per_node=max(1, cpus // max(1, nodes)),
-        where="the Ray cluster",
-    )
+    return Devices.of_nodes(_counted(node_kind(resources) for resources in nodes), where="the Ray cluster")
 
 
 def cluster_capacity(cluster: Mapping[str, Any]) -> Devices:
@@ -88,75 +123,52 @@ def cluster_capacity(cluster: Mapping[str, Any]) -> Devices:
         cluster: a parsed cluster.yaml, or `~/ray_bootstrap_config.yaml` on the head.
 
     Returns:
-        the sum over all node types at their largest number.
+        all node types at their largest number, GPUs before others, up to the cluster's own limit: a fall-back type is
+        started in place of the first one, not beside it.
     """
     types: Mapping[str, Any] = cluster.get("available_node_types") or {}
     head = cluster.get("head_node_type")
-    limit = int(cluster.get("max_workers", 2))
-    cpus = gpus = largest = 0
-    for name, node_type in types.items():
-        resources: Mapping[str, Any] = node_type.get("resources") or {}
-        count = min(int(node_type.get("max_workers", 0)), limit) + (1 if name == head else 0)
-        cpus += count * int(resources.get("CPU", 0))
-        gpus += count * int(resources.get("GPU", 0))
-        largest = max(largest, int(resources.get("CPU", 0)) if count else 0)
-    return Devices(cpus=max(1, cpus), gpus=gpus, cpus_per_node=max(1, largest), where="the Ray cluster at its largest")
+    left = int(cluster.get("max_workers", 2))
+    kinds = {name: node_kind(node_type.get("resources") or {}) for name, node_type in types.items()}
+    found = [kinds[name] for name in types if name == head]
+    for name in sorted(types, key=lambda name: (-kinds[name].gpus, -kinds[name].cpus)):
+        count = min(int(types[name].get("max_workers", 0)), left)
+        left -= count
+        found += [replace(kinds[name], count=count)] if count > 0 else []
+    return Devices.of_nodes(_counted(found), where="the Ray cluster at its largest")
+
+
+def node_kind(resources: Mapping[str, float]) -> NodeKind:
+    """One machine as Ray or a cluster file names its resources."""
+    types = [name.removeprefix(ACCELERATOR_PREFIX) for name in resources if name.startswith(ACCELERATOR_PREFIX)]
+    memory = resources.get("memory")
+    return NodeKind(
+        cpus=int(resources.get("CPU", 0)),
+        gpus=int(resources.get("GPU", 0)),
+        memory_bytes=int(memory) if memory else None,
+        accelerator_type=types[0] if types else None,
+    )
+
+
+def _counted(kinds: Iterable[NodeKind]) -> tuple[NodeKind, ...]:
+    """Equal machines together, the largest first; those on which no trial can run are left out."""
+    numbers: dict[NodeKind, int] = {}
+    for kind in kinds:
+        shape = replace(kind, count=1)
+        numbers[shape] = numbers.get(shape, 0) + kind.count
+    ordered = sorted(numbers, key=lambda kind: (-kind.gpus, -kind.cpus, -(kind.memory_bytes or 0), str(kind)))
+    return tuple(replace(kind, count=numbers[kind]) for kind in ordered if kind.cpus > 0)
+
+
+def accelerator_name(name: str) -> str | None:
+    """Ray's short name of a GPU that nvidia-smi calls `Tesla T4` or `NVIDIA A10G`; None: it has none."""
+    found = _SHORT_NAME.match(name)
+    return found[1] if found else None
 
 
 def gpu_count(device: str, devices: Devices) -> int:
     """GPUs that trials use, given `compute.device`."""
     return 0 if device == "cpu" else devices.gpus
-
-
-def parallel_packs(devices: Devices, request: ResourceRequest, *, device: str, num_cells: int, pack_bytes: int) -> int:
-    """Say how many packs run at the same time.
-
-    The number of declared cells counts, not of those still to do, and all memory, not the free one: a resumed run then
-    gives its packs as many threads as the first one did, which exact numbers on CPU depend on.
-
-    Args:
-        devices: what there is.
-        request: what the config asks for each trial.
-        device: `compute.device`.
-        num_cells: all declared cells that have a model.
-        pack_bytes: estimated memory of the largest pack on the host.
-
-    Returns:
-        at least 1.
-    """
-    gpus = gpu_count(device, devices)
-    if gpus and request.gpus_per_trial != 0:
-        share = request.gpus_per_trial or 1.0
-        return max(1, int(gpus / share + 1e-9))
-    if request.cpus_per_trial is not None:
-        by_cpus = devices.cpus // request.cpus_per_trial
-    else:
-        by_cpus = min(devices.cpus, max(1, num_cells))
-        if devices.memory_bytes is not None and pack_bytes > 0:
-            by_cpus = min(by_cpus, int(devices.memory_bytes * 0.8) // pack_bytes)
-    return max(1, by_cpus)
-
-
-def pack_resources(devices: Devices, request: ResourceRequest, *, device: str, parallel: int) -> Resources:
-    """Say what one pack with a model asks of the scheduler.
-
-    Args:
-        devices: what there is.
-        request: what the config asks for each trial.
-        device: `compute.device`.
-        parallel: how many packs run at the same time.
-
-    Returns:
-        its share: on a GPU machine one core stays free for the baselines.
-    """
-    gpus = gpu_count(device, devices)
-    per_node = devices.cpus_per_node or devices.cpus
-    if gpus and request.gpus_per_trial != 0:
-        share = request.gpus_per_trial or 1.0
-        cpus = request.cpus_per_trial or max(1, min((devices.cpus - 1) // parallel, per_node))
-        return Resources(cpus=cpus, gpus=share)
-    cpus = request.cpus_per_trial or max(1, min(devices.cpus // parallel, per_node))
-    return Resources(cpus=cpus, gpus=0.0)
 
 
 def _visible_gpus() -> tuple[tuple[str, ...], tuple[int, ...]]:

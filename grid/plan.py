@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from grid.devices import Devices, ResourceRequest, pack_resources, parallel_packs
+from grid.devices import Devices, ResourceRequest
 from grid.estimate import cell_seconds, pack_bytes
+from grid.shares import Share, share_out
 from jobs.spec import RESUMED_KINDS, CellSpec, CellState, FailureKind, Resources, Strategy
 
 BASELINE_KEY = "baseline"
@@ -113,7 +114,8 @@ def make_plan(
     request = request or ResourceRequest()
     decided = [decide(cell, states.get(cell.cell_id), retry_failed) for cell in cells]
     todo = [planned for planned, runs in decided if runs]
-    parallel, resources = _shares(cells, devices, request)
+    share = _share(cells, devices, request)
+    parallel, resources = share.parallel, share.resources
     seconds = {planned.cell.cell_id: cell_seconds(planned.cell, devices, resources.cpus) for planned in todo}
     groups: dict[str, list[PlannedCell]] = {}
     for planned in todo:
@@ -201,20 +203,18 @@ def makespan(seconds: Iterable[float], parallel: int) -> float:
     return max(devices)
 
 
-def _shares(cells: Sequence[CellSpec], devices: Devices, request: ResourceRequest) -> tuple[int, Resources]:
+def _share(cells: Sequence[CellSpec], devices: Devices, request: ResourceRequest) -> Share:
     trained = [cell for cell in cells if cell.model is not None]
     if not trained:
-        return max(1, devices.cpus), Resources()
+        return Share(parallel=max(1, devices.cpus), resources=Resources())
     models = {cell.model.location: cell.model for cell in trained if cell.model is not None}
-    device = trained[0].compute.device
-    parallel = parallel_packs(
+    return share_out(
         devices,
         request,
-        device=device,
+        device=trained[0].compute.device,
         num_cells=len(trained),
         pack_bytes=max(pack_bytes(model) for model in models.values()),
     )
-    return parallel, pack_resources(devices, request, device=device, parallel=parallel)
 
 
 def _capped(

@@ -20,6 +20,8 @@ from grid.hub_needs import HubName, HubNeeds
 from grid.limits import check_limits
 from grid.patience import Patience
 from grid.plan import Plan
+from grid.shares import usable_kinds
+from grid.suggest import nearest
 from jobs.errors import EnvironmentProblem, FineGridError, Problem, TransientProblem
 from jobs.model_files import folder_problem
 from jobs.redaction import redact
@@ -123,16 +125,24 @@ def check_platform(system: str | None = None, release: str | None = None) -> lis
 def check_devices(compute: ComputeSpec, request: ResourceRequest, devices: Devices) -> list[Problem]:
     """Compare what the config asks for with what is there: a trial that fits nowhere would wait for ever."""
     problems = []
-    gpus, cpus = request.gpus_per_trial, request.cpus_per_trial
+    gpus, cpus, wanted = request.gpus_per_trial, request.cpus_per_trial, request.accelerator_type
+    most_gpus = max(kind.gpus for kind in devices.kinds) if gpu_count(compute.device, devices) else 0
     if compute.device == "cuda" and devices.gpus == 0:
         problems.append(Problem("compute.device", f"{devices.where} has 0 GPUs", "cuda", "device: auto"))
-    elif gpus is not None and gpus > gpu_count(compute.device, devices):
-        rule = f"is more than the {gpu_count(compute.device, devices)} GPUs of {devices.where}"
+    elif gpus is not None and gpus > most_gpus:
+        one = "one machine of " if devices.nodes else ""
+        rule = f"is more than the {most_gpus} GPUs of {one}{devices.where}"
         problems.append(Problem("compute.gpus_per_trial", rule, f"{gpus:g}"))
-    most = devices.cpus_per_node or devices.cpus
-    if cpus is not None and cpus > most:
-        rule = f"is more than the {most} cores that one machine of {devices.where} has"
+    if cpus is not None and cpus > devices.cpus_per_node:
+        rule = f"is more than the {devices.cpus_per_node} cores that one machine of {devices.where} has"
         problems.append(Problem("compute.cpus_per_trial", rule, str(cpus)))
+    types = sorted({kind.accelerator_type for kind in devices.kinds if kind.accelerator_type})
+    if wanted is not None and wanted not in types:
+        rule = f"is no kind of GPU of {devices.where} ({', '.join(types) or 'it names none'})"
+        problems.append(Problem("compute.accelerator_type", rule, wanted, nearest(wanted, types) or "auto"))
+    if not problems and not usable_kinds(devices, request, compute.device):
+        rule = f"no machine of {devices.where} has the GPUs and cores of one trial together"
+        problems.append(Problem("compute", rule, suggestion="ask for less per trial"))
     uses_gpu = gpu_count(compute.device, devices) > 0 and gpus != 0
     if compute.precision == "fp16" and not uses_gpu:
         problems.append(Problem("compute.precision", "needs a GPU", "fp16", "auto, bf16 or fp32"))

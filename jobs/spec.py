@@ -306,6 +306,8 @@ class Resources:
     cpus: int = 1
     gpus: float = 0.0
     memory_bytes: int | None = None
+    accelerator_type: str | None = None
+    """Ray's name for the kind of GPU it must be; None: any."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -126,7 +126,7 @@ class RayConnection:
         if self.is_private:
             return self._local
         with self._guarded():
-            present = ray_devices(ray.cluster_resources(), nodes=len(ray.nodes()))
+            present = ray_devices(node["Resources"] for node in ray.nodes() if node["Alive"])
         if not self.can_grow:
             return present
         possible = cluster_capacity(_read_yaml(_bootstrap()))

@@ -16,6 +16,7 @@ import ray
 from ray import tune
 
 from grid.deadlines import WORKER_START
+from grid.devices import ACCELERATOR_PREFIX
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site, given_back, lost
 from grid.signals import leave_now
@@ -29,6 +30,9 @@ from grid.tune_runner.trainable import PackTrainable
 from grid.tune_runner.watchdog import RayLost, Watchdog
 from jobs.errors import EnvironmentProblem, one_line
 from jobs.spec import FailureKind, Resources
+
+ACCELERATOR_SHARE = 0.001
+"""Ray gives each machine 1 of its accelerator type: a mark, not something that is used up."""
 
 _logger = logging.getLogger("ray.finegrid")
 
@@ -159,7 +163,8 @@ def check_fits(requests: set[Resources]) -> None:
 
 def _meets(node: dict[str, float], request: Resources) -> bool:
     has_memory = request.memory_bytes is None or node.get("memory", 0) >= request.memory_bytes
-    return node.get("CPU", 0) >= request.cpus and node.get("GPU", 0) >= request.gpus and has_memory
+    has_type = request.accelerator_type is None or ACCELERATOR_PREFIX + request.accelerator_type in node
+    return node.get("CPU", 0) >= request.cpus and node.get("GPU", 0) >= request.gpus and has_memory and has_type
 
 
 def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
@@ -169,6 +174,8 @@ def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
         bundle["GPU"] = float(wanted["gpus"])
     if wanted["memory_bytes"]:
         bundle["memory"] = float(wanted["memory_bytes"])
+    if wanted["accelerator_type"]:
+        bundle[ACCELERATOR_PREFIX + wanted["accelerator_type"]] = ACCELERATOR_SHARE
     return tune.PlacementGroupFactory([bundle])
 
 

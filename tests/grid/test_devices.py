@@ -1,4 +1,4 @@
-"""Devices: what is found, and how it is shared among packs - the same for a first and a resumed run."""
+"""Devices: what is found on a machine, of a cluster, and in a cluster file."""
 
 from __future__ import annotations
 
@@ -8,68 +8,43 @@ from pathlib import Path
 
 import pytest
 
-from grid.devices import (
-    Devices,
-    ResourceRequest,
-    cluster_capacity,
-    local_devices,
-    pack_resources,
-    parallel_packs,
-    parse_nvidia_smi,
-    ray_devices,
-)
+from grid.devices import NodeKind, accelerator_name, cluster_capacity, local_devices, parse_nvidia_smi, ray_devices
 
-AUTO = ResourceRequest()
-GIB = 2**30
+WORKER = {"resources": {"CPU": 4, "GPU": 1, "accelerator_type:A10G": 1}, "max_workers": 10}
 
 
-def shares(devices: Devices, request: ResourceRequest = AUTO, *, device: str = "auto", cells: int = 100) -> tuple:  # type: ignore[type-arg]
-    parallel = parallel_packs(devices, request, device=device, num_cells=cells, pack_bytes=GIB)
-    resources = pack_resources(devices, request, device=device, parallel=parallel)
-    return parallel, resources.cpus, resources.gpus
+def cluster_file(limit: int = 3, **types: object) -> dict[str, object]:
+    head = {"resources": {"CPU": 2}, "max_workers": 0}
+    return {"max_workers": limit, "head_node_type": "head", "available_node_types": {"head": head, **types}}
 
 
-@pytest.mark.parametrize(
-    ("devices", "request_", "device", "cells", "expected"),
-    [
-        (Devices(cpus=2), AUTO, "auto", 100, (2, 1, 0.0)),
-        (Devices(cpus=16), AUTO, "auto", 100, (16, 1, 0.0)),
-        (Devices(cpus=16), AUTO, "auto", 1, (1, 16, 0.0)),
-        (Devices(cpus=16), AUTO, "auto", 5, (5, 3, 0.0)),
-        (Devices(cpus=16, memory_bytes=5 * GIB), AUTO, "auto", 100, (4, 4, 0.0)),
-        (Devices(cpus=16, memory_bytes=GIB // 2), AUTO, "auto", 100, (1, 16, 0.0)),
-        (Devices(cpus=16), ResourceRequest(cpus_per_trial=4), "auto", 100, (4, 4, 0.0)),
-        (Devices(cpus=2), ResourceRequest(cpus_per_trial=4), "auto", 100, (1, 4, 0.0)),
-        (Devices(cpus=8, gpus=1), AUTO, "auto", 100, (1, 7, 1.0)),
-        (Devices(cpus=8, gpus=1), AUTO, "cpu", 100, (8, 1, 0.0)),
-        (Devices(cpus=1, gpus=1), AUTO, "auto", 100, (1, 1, 1.0)),
-        (Devices(cpus=16, gpus=4, cpus_per_node=4), AUTO, "auto", 100, (4, 3, 1.0)),
-        (Devices(cpus=8, gpus=1), ResourceRequest(gpus_per_trial=0.5), "auto", 100, (2, 3, 0.5)),
-        (Devices(cpus=8, gpus=2), ResourceRequest(gpus_per_trial=0), "auto", 100, (8, 1, 0.0)),
-        (Devices(cpus=64, cpus_per_node=8), AUTO, "auto", 2, (2, 8, 0.0)),
-    ],
-)
-def test_shares(
-    devices: Devices, request_: ResourceRequest, device: str, cells: int, expected: tuple[int, int, float]
-) -> None:
-    assert shares(devices, request_, device=device, cells=cells) == expected
-
-
-def test_ray_resources() -> None:
-    devices = ray_devices({"CPU": 32.0, "GPU": 4.0, "memory": 5e9, "node:1.2.3.4": 1.0}, nodes=4)
-    assert (devices.cpus, devices.gpus, devices.memory_bytes, devices.cpus_per_node) == (32, 4, 5_000_000_000, 8)
-    assert ray_devices({}).cpus == 1
+def test_machines_of_a_ray_cluster() -> None:
+    gpu = {"CPU": 8.0, "GPU": 4.0, "memory": 5e9, "node:1.2.3.4": 1.0, "accelerator_type:T4": 1.0}
+    devices = ray_devices([{"CPU": 4.0, "memory": 1e9}, gpu, {"node:__internal_head__": 1.0}, gpu])
+    assert (devices.cpus, devices.gpus, devices.memory_bytes, devices.cpus_per_node) == (20, 8, 11 * 10**9, 8)
+    t4 = NodeKind(cpus=8, gpus=4, memory_bytes=5 * 10**9, accelerator_type="T4", count=2)
+    assert devices.nodes == (t4, NodeKind(cpus=4, memory_bytes=10**9))
+    assert ray_devices([]).cpus == 1
 
 
 def test_cluster_capacity_is_bounded_by_the_cluster_limit() -> None:
-    worker = {"resources": {"CPU": 4, "GPU": 1}, "max_workers": 10}
-    cluster = {
-        "max_workers": 3,
-        "head_node_type": "head",
-        "available_node_types": {"head": {"resources": {"CPU": 2}, "max_workers": 0}, "worker": worker},
-    }
-    devices = cluster_capacity(cluster)
+    devices = cluster_capacity(cluster_file(worker=WORKER))
     assert (devices.gpus, devices.cpus, devices.cpus_per_node) == (3, 14, 4)
+    assert devices.nodes[0].accelerator_type == "A10G"
+    assert devices.memory_bytes is None
+
+
+def test_a_fall_back_type_is_no_further_capacity() -> None:
+    devices = cluster_capacity(cluster_file(4, spot=WORKER, fall_back={**WORKER, "max_workers": 2}))
+    assert (devices.gpus, devices.nodes[0].count) == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "short"),
+    [("Tesla V100-SXM2-16GB", "V100"), ("NVIDIA A10G", "A10G"), ("NVIDIA H100 80GB HBM3", "H100"), ("odd", None)],
+)
+def test_short_names_are_those_of_ray(name: str, short: str | None) -> None:
+    assert accelerator_name(name) == short
 
 
 def test_this_machine() -> None:

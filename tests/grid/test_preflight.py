@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from grid import preflight as module
-from grid.devices import Devices, ResourceRequest
+from grid.devices import Devices, NodeKind, ResourceRequest
 from grid.hub_needs import HubNeeds, hub_needs
 from grid.patience import Patience
 from grid.plan import Plan, make_plan
@@ -25,6 +25,9 @@ from tests.grid.documents import cells_of
 
 CPUS = Devices(cpus=2)
 GPU = Devices(cpus=8, gpus=1)
+MIXED = Devices.of_nodes(
+    (NodeKind(cpus=4, gpus=1, accelerator_type="T4", count=3), NodeKind(cpus=16)), where="the Ray cluster"
+)
 HUB = {"source": "hub", "id": "owner/rows"}
 
 
@@ -91,10 +94,14 @@ def test_a_wrong_platform_is_the_only_problem(tmp_path: Path, monkeypatch: pytes
         (
             ComputeSpec(),
             ResourceRequest(cpus_per_trial=9),
-            Devices(cpus=64, cpus_per_node=8),
+            Devices(cpus=64, nodes=(NodeKind(cpus=8, count=8),)),
             "compute.cpus_per_trial",
             "8 cores",
         ),
+        (ComputeSpec(), ResourceRequest(gpus_per_trial=2), MIXED, "compute.gpus_per_trial", "1 GPUs of one machine"),
+        (ComputeSpec(), ResourceRequest(accelerator_type="T5"), MIXED, "compute.accelerator_type", "one of: T4"),
+        (ComputeSpec(), ResourceRequest(accelerator_type="T4"), CPUS, "compute.accelerator_type", "it names none"),
+        (ComputeSpec(), ResourceRequest(gpus_per_trial=1, cpus_per_trial=8), MIXED, "compute", "together"),
         (ComputeSpec(precision="fp16"), ResourceRequest(), CPUS, "compute.precision", "needs a GPU"),
         (ComputeSpec(precision="fp16"), ResourceRequest(gpus_per_trial=0), GPU, "compute.precision", "needs a GPU"),
     ],
@@ -105,6 +112,11 @@ def test_devices_that_are_not_there(
     found = report(plan_of(), tmp_path, compute=compute, request=request_, devices=devices)
     assert paths(found) == [path]
     assert words in str(found.problems[0])
+
+
+def test_one_kind_of_gpu_that_is_there(tmp_path: Path) -> None:
+    request = ResourceRequest(accelerator_type="T4", gpus_per_trial=1)
+    assert report(plan_of(MIXED), tmp_path, request=request, devices=MIXED).problems == ()
 
 
 def test_devices_that_are_there(tmp_path: Path) -> None:
