@@ -175,15 +175,20 @@ def _decide_failed(cell: CellSpec, known: KnownCell, retry_failed: frozenset[Fai
     return PlannedCell(cell=cell, reason=f"{failed}: waits for {waits_for}, or --retry-failed {kind}"), False
 
 
+_USED: Mapping[Strategy, str] = {
+    Strategy.FULL: "trainable",  # a base that trains cannot be shared
+    Strategy.HEAD: "frozen",  # seen once for each text: another engine than that of adapters
+}
+"""Strategies that use a base in a way of their own: an engine trains cells of one way only."""
+
+
 def base_key(cell: CellSpec) -> str:
     """Name the loaded base that a cell needs; cells with equal keys can be packed together."""
     if cell.model is None:
         return BASELINE_KEY
-    stored = "full-precision"
+    stored = _USED.get(cell.strategy, "full-precision")
     if cell.strategy is Strategy.QLORA and cell.quantization is not None:
         stored = cell.quantization.type + ("-double" if cell.quantization.double else "")
-    if cell.strategy is Strategy.FULL:
-        stored = "trainable"  # a base that trains cannot be shared
     revision = cell.model.revision or "unresolved"
     compute = f"{cell.compute.device}/{cell.compute.precision}/{cell.compute.base}/{cell.compute.numerics}"
     return f"{cell.model.source}:{cell.model.location}@{revision} {stored} {compute}"

@@ -109,7 +109,10 @@ def test_base_key_tells_revisions_precision_and_base_mode_apart() -> None:
         dataclasses.replace(CELL, compute=compute),
         dataclasses.replace(CELL, compute=base),
         dataclasses.replace(CELL, model=dataclasses.replace(CELL.model, revision="2")),
-        dataclasses.replace(CELL, strategy=Strategy.LORA, quantization=None),
+        *(
+            dataclasses.replace(CELL, strategy=s, quantization=None)
+            for s in (Strategy.LORA, Strategy.HEAD, Strategy.FULL)
+        ),
     ]
     assert len({base_key(cell) for cell in cells}) == len(cells)
     other = dataclasses.replace(CELL, seed=9, strategy=Strategy.QLORA)
