@@ -93,8 +93,8 @@ def test_packs_share_one_base() -> None:
     plan = make_plan(cells, {}, ONE_GPU)
     for pack in plan.packs:
         assert {base_key(planned.cell) for planned in pack.cells} == {pack.base_key}
-    # Two models, each frozen in full precision, trainable, and in four ways of 4-bit storage, and the baselines.
-    assert len({pack.base_key for pack in plan.packs}) == 2 * (1 + 1 + 4) + 1
+    # Two models, each under adapters, under heads, trainable, and in four ways of 4-bit storage, and the baselines.
+    assert len({pack.base_key for pack in plan.packs}) == 2 * (1 + 1 + 1 + 4) + 1
     baseline = next(pack for pack in plan.packs if pack.base_key == BASELINE_KEY)
     assert (baseline.resources.cpus, baseline.resources.gpus) == (1, 0.0)
     assert all(pack.resources.gpus == 1.0 for pack in plan.packs if pack is not baseline)
