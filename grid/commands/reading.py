@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from grid.commands.shared import Config, JsonOption, Results, SetOption, app, guarded, say, show
+from grid.commands.shared import CellQuery, Config, JsonOption, Results, SetOption, app, guarded, say, show
 
 
 @app.command()
@@ -65,7 +65,7 @@ def data(
 
 @app.command()
 def logs(
-    cell: Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")],
+    cell: CellQuery,
     results: Results,
     as_json: JsonOption = False,
 ) -> None:
@@ -73,3 +73,20 @@ def logs(
     from grid.cell_logs import cell_logs
 
     guarded(lambda: show(cell_logs(results, cell), as_json), as_json=as_json)
+
+
+@app.command("show")
+def show_command(
+    cell: CellQuery,
+    results: Results,
+    config: Annotated[
+        bool, typer.Option("--config", help="Only a config that declares this cell alone, ready for `finegrid run`.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show everything about one cell, and how to compute it again alone."""
+    from grid.show_cell import config_of_cell, show_cell
+
+    if config:
+        guarded(lambda: say(config_of_cell(results, cell)))
+    guarded(lambda: show(show_cell(results, cell), as_json), as_json=as_json)

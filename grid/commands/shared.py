@@ -50,6 +50,7 @@ SkipOption = Annotated[
 ]
 LocalOption = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; no network, nothing written.")]
+CellQuery = Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")]
 Results = Annotated[Path, typer.Argument(help="Results folder.")]
 
 
