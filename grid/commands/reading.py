@@ -1,4 +1,4 @@
-"""The commands that read a store or its data: status, export, report, data, logs."""
+"""The commands that read a store or its data: status, export, report, data, logs, explain."""
 
 from __future__ import annotations
 
@@ -90,3 +90,37 @@ def show_command(
     if config:
         guarded(lambda: say(config_of_cell(results, cell)))
     guarded(lambda: show(show_cell(results, cell), as_json), as_json=as_json)
+
+
+@app.command()
+def explain(
+    results: Results,
+    cells: Annotated[str, typer.Option("--cells", help="Finished cells, separated by commas: ids or words of titles.")],
+    texts: Annotated[Path | None, typer.Option("--texts", help="File with one text a line; else --rows.")] = None,
+    rows: Annotated[int, typer.Option("--rows", help="Test rows of the first cell, spread over its test set.")] = 8,
+    method: Annotated[str, typer.Option("--method", help="ig (integrated gradients) or occlusion.")] = "ig",
+    labels: Annotated[str, typer.Option("--labels", help="Labels to explain; else what one of the cells says.")] = "",
+    steps: Annotated[int, typer.Option("--steps", help="Points of the path of ig; more where the sum is off.")] = 64,
+    top_k: Annotated[int, typer.Option("--top-k", help="Tokens that count as the most important.")] = 5,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder; default: RESULTS/explanations.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Which tokens of a text speak for a label, by finished cells side by side."""
+
+    def work() -> None:
+        from grid.explain import Question, explain_cells
+        from grid.terminal import for_people
+
+        asked = Question(
+            cells=tuple(part.strip() for part in cells.split(",") if part.strip()),
+            method=method,
+            texts=texts,
+            rows=rows,
+            labels=tuple(part.strip() for part in labels.split(",") if part.strip()),
+            steps=steps,
+            top_k=top_k,
+            out=out,
+        )
+        show(explain_cells(results, asked, for_people()), as_json)
+
+    guarded(work, as_json=as_json)

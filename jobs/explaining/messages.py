@@ -1,4 +1,4 @@
-"""What the command and the process that explains say to each other: one JSON object each way."""
+"""What the command and the process that explains say to each other: one JSON object a line."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ class Request:
     """Folder in which the folder of this question is made."""
     cache: str
     """FineGrid's cache folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far it is."""
+
+    progress: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ from jobs.explaining.tokens import Tokens, stand_in, tokens_of
 MOST_LABELS = 5
 """Labels of one text that are explained unless they are named: those with the highest logits of all that are said."""
 
-Progress = Callable[[str], None]
+Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class _Said:
     labels: frozenset[str]
 
 
-def answer(request: Request, say: Progress = lambda _: None) -> Answer:
+def answer(request: Request, say: Say = lambda _: None) -> Answer:
     """Explain texts by cells and write the tables.
 
     Args:
