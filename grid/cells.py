@@ -11,18 +11,18 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from grid.config import Config, count_cells, is_relevant
+from grid.config import Config, SectionSpec, count_cells, is_relevant
 from grid.config_axes import Axis
 from grid.config_specs import declared_values
 from grid.identity import CellIds
 from grid.resolve import Resolver
 from jobs.errors import ConfigError, Problem
 from jobs.spec import (
+    CHAIN_RECIPE,
     CellSpec,
     DataSpec,
-    LoraSpec,
+    FamilySpec,
     ModelSpec,
-    QuantizationSpec,
     RecipeSpec,
     Strategy,
 )
@@ -108,10 +108,10 @@ class _Builder:
             strategy=strategy,
             seed=values.get("seed", DEFAULT_SEED),
             data=self._data(values),
-            recipe=self._section("recipe", config.recipe, values) if has_model else RecipeSpec(),
+            recipe=self._recipe(strategy, values),
             model=self._models[values["model"]] if has_model else None,
-            lora=self._section("lora", config.lora, values) if strategy.has_adapters else None,
-            quantization=self._quantization(strategy, values),
+            **{name: self._section(name, getattr(config, name), values) for name in strategy.sections},
+            family=self._family(values) if has_model else None,
             evaluation=config.evaluation,
             compute=config.compute,
             variant=variant,
@@ -128,16 +128,31 @@ class _Builder:
         resolved: DataSpec = self._sections[key]
         return resolved
 
-    def _quantization(self, strategy: Strategy, values: Mapping[str, Any]) -> QuantizationSpec | None:
-        if strategy is not Strategy.QLORA:
-            return None
-        section: QuantizationSpec = self._section("quantization", self._config.quantization, values)
-        return section
+    def _recipe(self, strategy: Strategy, values: Mapping[str, Any]) -> RecipeSpec:
+        if strategy.is_baseline:
+            return RecipeSpec()
+        recipe: RecipeSpec = self._section("recipe", self._config.recipe, values)
+        if strategy is not Strategy.CHAIN:
+            return recipe
+        key = ("of a chain", *(getattr(recipe, name) for name in CHAIN_RECIPE))
+        if key not in self._sections:
+            self._sections[key] = RecipeSpec(**{name: getattr(recipe, name) for name in CHAIN_RECIPE})
+        kept: RecipeSpec = self._sections[key]
+        return kept
+
+    def _family(self, values: Mapping[str, Any]) -> FamilySpec | None:
+        """What the config says about a model's architecture; of a known name it is known already."""
+        config, model = self._config, values["model"]
+        key = ("family", model)
+        if key not in self._sections:
+            self._sections[key] = config.family_of(model)
+        family: FamilySpec | None = self._sections[key]
+        return family
 
     def _section(
         self,
         section: str,
-        base: DataSpec | RecipeSpec | LoraSpec | QuantizationSpec,
+        base: SectionSpec,
         values: Mapping[str, Any],
     ) -> Any:
         config, model, strategy, variant = (self._config, *(values.get(k) for k in ("model", "strategy", "variant")))

@@ -27,21 +27,26 @@ from grid.config_axes import (
     check_overlap,
     check_per_axis,
 )
-from grid.config_rules import REVISION_RULE, data_problems, evaluation_problems, is_revision, recipe_problems
+from grid.config_models import combination_problems, declared_family, model_references
+from grid.config_rules import data_problems, evaluation_problems, recipe_problems
 from grid.config_schema import ConfigFile, validate
 from grid.config_secrets import secret_problems
 from grid.config_specs import compute_spec, declared_values, given, resource_request, section_spec
 from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
-from grid.known_models import ModelReference, distinct_names, reference
+from grid.known_models import ModelReference
 from grid.paths import expanded
 from grid.suggest import nearest
 from jobs.errors import ConfigError, Problem, one_line
 from jobs.spec import (
+    ChainSpec,
     ComputeSpec,
     DataSpec,
     EvaluationSpec,
+    FamilySpec,
+    Ia3Spec,
     LoraSpec,
+    PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
     Strategy,
@@ -54,7 +59,7 @@ MAX_CELLS_EVER = 2_000_000
 """More than this does not fit into memory."""
 _MAX_COMBINATIONS = 10_000
 
-SectionSpec = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec
+SectionSpec = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec | Ia3Spec | PrefixSpec | ChainSpec
 SpecT = TypeVar("SpecT", DataSpec, RecipeSpec)
 
 
@@ -71,6 +76,11 @@ class Config:
     recipe: RecipeSpec
     lora: LoraSpec
     quantization: QuantizationSpec
+    ia3: Ia3Spec
+    prefix: PrefixSpec
+    chain: ChainSpec
+    family: FamilySpec | None
+    """Architecture of models that are no known names."""
     evaluation: EvaluationSpec
     compute: ComputeSpec
     request: ResourceRequest
@@ -100,6 +110,10 @@ class Config:
         """Keys of a section that a cell changes: its model first, then its strategy, then its variant, which wins."""
         parts = (self.per_model.get(model), self.per_strategy.get(strategy), self.variants.get(variant or ""))
         return {key: value for part in parts if part is not None for key, value in part.section(section).items()}
+
+    def family_of(self, model: str) -> FamilySpec | None:
+        """The declared architecture of a model, None where it is known or to be found out."""
+        return declared_family(self, model)
 
     def to_json(self) -> str:
         """The declaration as canonical JSON, for the store."""
@@ -229,7 +243,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
     exclusions, faults = check_exclusions(document.get("exclude", []), axes, baselines)
     problems += [] if axis_faults else faults
     revisions = document.get("revisions", {})
-    models, faults = _models(axes, revisions if isinstance(revisions, dict) else {})
+    models, faults = model_references(axes, revisions if isinstance(revisions, dict) else {})
     problems = _distinct([*problems, *faults])
     if file is None or problems:
         return None, problems
@@ -241,6 +255,10 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         recipe=section_spec(RecipeSpec, "recipe", given(file.recipe)),
         lora=section_spec(LoraSpec, "lora", given(file.lora)),
         quantization=section_spec(QuantizationSpec, "quantization", given(file.quantization)),
+        ia3=section_spec(Ia3Spec, "ia3", given(file.ia3)),
+        prefix=section_spec(PrefixSpec, "prefix", given(file.prefix)),
+        chain=section_spec(ChainSpec, "chain", given(file.chain)),
+        family=None if file.family is None else section_spec(FamilySpec, "family", given(file.family)),
         evaluation=section_spec(EvaluationSpec, "evaluation", given(file.evaluation)),
         compute=compute_spec(file.compute, file.checkpoint),
         request=resource_request(file.compute),
@@ -284,40 +302,11 @@ def _check_presence(axes: Sequence[Axis], baselines: Sequence[str]) -> list[Prob
     return []
 
 
-def _models(axes: Sequence[Axis], revisions: Mapping[str, Any]) -> tuple[tuple[ModelReference, ...], list[Problem]]:
-    declared = next((axis.values for axis in axes if axis.key == "model"), ())
-    found = [reference(value, f"axes.model[{index}]") for index, value in enumerate(declared)]
-    problems = [item for item in found if isinstance(item, Problem)]
-    references = [item for item in found if isinstance(item, ModelReference)]
-    by_place: dict[tuple[str, str], ModelReference] = {}
-    for item in references:
-        other = by_place.setdefault((item.source, item.location), item)
-        if other is not item:
-            problems.append(Problem("axes.model", f"is the same model as {other.declared}", item.declared))
-    hub = {item.declared for item in references if item.source == "hub"}
-    for name in revisions:
-        if name not in hub:
-            problems.append(Problem(f"revisions.{name}", "is no hub model of this grid", suggestion=nearest(name, hub)))
-    wrong = [name for name, value in revisions.items() if isinstance(value, str) and not is_revision(value)]
-    problems += [Problem(f"revisions.{name}", REVISION_RULE, revisions[name]) for name in wrong]
-    names = distinct_names(references)
-    return tuple(
-        dataclasses.replace(item, name=names[item.declared], requested=revisions.get(item.declared))
-        for item in references
-    ), problems
-
-
 def is_relevant(axis: Axis, strategy: Strategy) -> bool:
     """Say whether an axis changes cells of a strategy; others are not crossed with it."""
-    if axis.section == "dataset" or axis.key == "seed":
-        return True
-    if strategy.is_baseline:
-        return False
-    if axis.section == "lora":
-        return strategy.has_adapters
-    if axis.section == "quantization":
-        return strategy is Strategy.QLORA
-    return True
+    if axis.section is None:
+        return axis.key == "seed" or not strategy.is_baseline
+    return strategy.reads(axis.section, axis.name)
 
 
 def count_cells(config: Config) -> int:
@@ -349,6 +338,7 @@ def _check_combinations(config: Config) -> list[Problem]:
             for task in config.axis("task") or (config.data.task,):
                 problems += recipe_problems(recipe, task)
     problems += evaluation_problems(config.evaluation)
+    problems += combination_problems(config)
     return _distinct(problems)
 
 

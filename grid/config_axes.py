@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grid.config_faults import show_value
-from grid.config_schema import SECTIONS, validate
+from grid.config_schema import CHANGEABLE, SECTIONS, validate
 from grid.suggest import nearest
 from jobs.errors import Problem
 from jobs.spec import Strategy
@@ -26,7 +26,7 @@ class Axis:
     name: str
     """As shown in tables: the bare key, such as `learning_rate`."""
     section: str | None
-    """dataset | recipe | lora | quantization; None for model, strategy, seed and variant."""
+    """A name of SECTIONS; None for model, strategy, seed and variant."""
     values: tuple[Any, ...]
     """As declared, each checked; lists are tuples."""
 
@@ -41,19 +41,21 @@ class Changes:
     """What one variant, strategy or model changes; each mapping overrides keys of its section."""
 
     name: str
-    recipe: Mapping[str, Any]
-    lora: Mapping[str, Any]
-    quantization: Mapping[str, Any]
+    sections: Mapping[str, Mapping[str, Any]]
 
     def section(self, name: str) -> Mapping[str, Any]:
         """What is changed in a section."""
-        changes: Mapping[str, Any] = {} if name == "dataset" else getattr(self, name)
-        return changes
+        return self.sections.get(name, {})
+
+
+_LATECOMERS = ("ia3", "prefix", "chain")
+"""Sections whose keys need their full name where an older section has one of the same name."""
 
 
 def sections_with(key: str) -> list[str]:
-    """Sections that have a key of this bare name."""
-    return [name for name, model in SECTIONS.items() if key in model.model_fields]
+    """Sections that a key of this bare name may belong to."""
+    found = [name for name, model in SECTIONS.items() if key in model.model_fields]
+    return [name for name in found if name not in _LATECOMERS] or found
 
 
 def canonical_axis(written: str) -> tuple[str | None, str] | None:
@@ -98,6 +100,9 @@ def check_axes(raw: Any, variants: Mapping[str, Changes]) -> tuple[tuple[Axis, .
         axis = Axis(section=found[0], name=found[1], values=_frozen(values) if isinstance(values, list) else ())
         if any(axis.key == other.key for other in axes):
             faults.append(Problem(path, f"the axis {axis.key} is declared twice"))
+        elif any(axis.name == other.name for other in axes):
+            rule = f"another axis is called {axis.name} in tables as well"
+            faults.append(Problem(path, rule, suggestion="vary one of them, or name combinations under `variants`"))
         problems += faults
         if not faults:
             axes.append(axis)
@@ -181,12 +186,16 @@ def check_changes(raw: Any, where: str) -> tuple[dict[str, Changes], list[Proble
         if not isinstance(sections, dict):
             continue  # reported by the file's model
         changes: dict[str, dict[str, Any]] = {}
-        for section in ("recipe", "lora", "quantization"):
-            value = sections.get(section, {})
+        for section, model in CHANGEABLE.items():
+            value = sections.get(section)
             if isinstance(value, dict):
-                problems += validate(SECTIONS[section], value, f"{where}.{name}.{section}")[1]
+                problems += validate(model, value, f"{where}.{name}.{section}")[1]
                 changes[section] = {key: tuple(v) if isinstance(v, list) else v for key, v in value.items()}
-        found[str(name)] = Changes(name=str(name), **{"recipe": {}, "lora": {}, "quantization": {}, **changes})
+        if "family" in changes and where != "per_model":
+            problems.append(
+                Problem(f"{where}.{name}.family", "is about a model: write it under per_model or at the top")
+            )
+        found[str(name)] = Changes(name=str(name), sections=changes)
     problems += _equal_variants(found) if where == "variants" else []
     return found, problems
 
@@ -197,7 +206,7 @@ def _equal_variants(variants: Mapping[str, Changes]) -> list[Problem]:
     for index, name in enumerate(names):
         for other in names[:index]:
             one, two = variants[name], variants[other]
-            if all(one.section(section) == two.section(section) for section in ("recipe", "lora", "quantization")):
+            if all(one.section(section) == two.section(section) for section in CHANGEABLE):
                 problems.append(Problem(f"variants.{name}", f"declares the same as variants.{other}"))
                 break
     return problems

@@ -15,11 +15,13 @@ from grid.config_faults import problems_of
 from jobs.errors import Problem
 from jobs.spec import (
     SELECTION_METRICS,
+    ChainSpec,
     CheckpointSpec,
     ComputeSpec,
     DataSpec,
     EvaluationSpec,
     LoraSpec,
+    PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
 )
@@ -31,6 +33,8 @@ _DATA = DataSpec(source="builtin")
 _RECIPE = RecipeSpec()
 _LORA = LoraSpec()
 _QUANTIZATION = QuantizationSpec()
+_PREFIX = PrefixSpec()
+_CHAIN = ChainSpec()
 _COMPUTE = ComputeSpec()
 _EVALUATION = EvaluationSpec()
 _SELECTION_METRICS = sorted({name for names in SELECTION_METRICS.values() for name in names})
@@ -129,6 +133,34 @@ class QuantizationSection(_Section):
     double: bool = _QUANTIZATION.double
 
 
+class Ia3Section(_Section):
+    """Scaling vectors of strategy ia3."""
+
+    targets: Annotated[list[ShortText], Field(min_length=1)] | None = None
+    feedforward: list[ShortText] | None = None
+
+
+class PrefixSection(_Section):
+    """Learned keys and values of strategy prefix."""
+
+    tokens: Annotated[int, Field(ge=1, le=4096)] = _PREFIX.tokens
+    projection: bool = _PREFIX.projection
+
+
+class ChainSection(_Section):
+    """Logistic regressions of strategy chain."""
+
+    c: Annotated[float, Field(gt=0, le=1e6)] = _CHAIN.c
+
+
+class FamilySection(_Section):
+    """The architecture of models that FineGrid does not know."""
+
+    targets: Annotated[list[ShortText], Field(min_length=1)]
+    head: Annotated[list[ShortText], Field(min_length=1)] = Field(default_factory=lambda: ["classifier"])
+    pooling: Literal["first", "last"] = "first"
+
+
 class EvaluationSection(_Section):
     """What is fitted on validation rows and applied to test rows."""
 
@@ -168,6 +200,10 @@ class ChangesSection(_Section):
     recipe: dict[str, Any] = Field(default_factory=dict)
     lora: dict[str, Any] = Field(default_factory=dict)
     quantization: dict[str, Any] = Field(default_factory=dict)
+    ia3: dict[str, Any] = Field(default_factory=dict)
+    prefix: dict[str, Any] = Field(default_factory=dict)
+    chain: dict[str, Any] = Field(default_factory=dict)
+    family: dict[str, Any] = Field(default_factory=dict)
 
 
 class ConfigFile(_Section):
@@ -179,6 +215,10 @@ class ConfigFile(_Section):
     recipe: RecipeSection = RecipeSection()
     lora: LoraSection = LoraSection()
     quantization: QuantizationSection = QuantizationSection()
+    ia3: Ia3Section = Ia3Section()
+    prefix: PrefixSection = PrefixSection()
+    chain: ChainSection = ChainSection()
+    family: FamilySection | None = None
     evaluation: EvaluationSection = EvaluationSection()
     compute: ComputeSection = ComputeSection()
     checkpoint: CheckpointSection = CheckpointSection()
@@ -198,8 +238,17 @@ SECTIONS: Mapping[str, type[_Section]] = {
     "recipe": RecipeSection,
     "lora": LoraSection,
     "quantization": QuantizationSection,
+    "ia3": Ia3Section,
+    "prefix": PrefixSection,
+    "chain": ChainSection,
 }
 """Sections whose keys may be axes."""
+
+CHANGEABLE: Mapping[str, type[_Section]] = {
+    **{name: section for name, section in SECTIONS.items() if name != "dataset"},
+    "family": FamilySection,
+}
+"""Sections that variants, strategies and models may change."""
 
 
 def validate(model: type[SectionT], value: Any, prefix: str = "") -> tuple[SectionT | None, list[Problem]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from grid.config_schema import SECTIONS, CheckpointSection, ComputeSection, validate
+from grid.config_schema import CHANGEABLE, SECTIONS, CheckpointSection, ComputeSection, validate
 from grid.devices import ResourceRequest
 from grid.label_groups import any_word_of, label_groups
 from grid.paths import expanded
@@ -28,7 +28,7 @@ def declared_values(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn declared keys of a section, already checked, into fields of its spec.
 
     Args:
-        section: dataset | recipe | lora | quantization.
+        section: one of SECTIONS or CHANGEABLE.
         values: as written: on an axis, in a variant.
 
     Returns:
@@ -36,7 +36,7 @@ def declared_values(section: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     required = {"source": "builtin"} if section == "dataset" else {}
     plain = {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
-    model, problems = validate(SECTIONS[section], {**required, **plain})
+    model, problems = validate({**SECTIONS, **CHANGEABLE}[section], {**required, **plain})
     if model is None:
         raise ConfigError(problems)
     return {key: _converted(section, key, getattr(model, key)) for key in values}

@@ -72,7 +72,8 @@ def _checkpoint_bytes(pack: PlannedPack) -> int:
     if compute.checkpoint.every_s is None:
         return 0
     states = sorted((_state_bytes(planned.cell) for planned in pack.cells), reverse=True)
-    slots = 1 if pack.cells[0].cell.strategy is Strategy.FULL else compute.slots or _MOST_SLOTS
+    strategy = pack.cells[0].cell.strategy
+    slots = 1 if strategy is Strategy.FULL or strategy.is_stock else compute.slots or _MOST_SLOTS
     # One more than stay is there while it is written.
     return (compute.checkpoint.keep + 1) * sum(states[:slots])
 

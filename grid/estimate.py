@@ -113,7 +113,7 @@ def cell_flops(cell: CellSpec) -> float:
         return 0.0
     _, compute = parameters(cell.model)
     # Forward 2 a weight and token; the backward pass 2 for activations and, when all weights train, 2 for them.
-    training_factor = {Strategy.FULL: 6.0, Strategy.HEAD: 2.0}.get(cell.strategy, 4.0)
+    training_factor = {Strategy.FULL: 6.0, Strategy.HEAD: 2.0, Strategy.CHAIN: 2.0}.get(cell.strategy, 4.0)
     labels = cell.data.num_labels or UNKNOWN_LABELS
     steps = training_steps(cell)
     evaluations = steps // cell.recipe.eval_every if cell.recipe.eval_every else cell.recipe.epochs
@@ -151,11 +151,14 @@ def cell_disk_bytes(cell: CellSpec) -> int:
     if cell.model is None:
         return 300_000
     total, compute = parameters(cell.model)
+    hidden = max(32.0, math.sqrt(compute / 12 / 12))
     adapter = 0
     if cell.lora is not None:
         # Two matrices of rank r on each of a few square-ish layers: about r / hidden of the weights they sit on.
-        hidden = max(32.0, math.sqrt(compute / 12 / 12))
         adapter = int(4 * compute * min(1.0, 2 * cell.lora.r / hidden))
+    if cell.prefix is not None:
+        # Keys and values as wide as a layer, where a layer has 12 hidden^2 weights; or a network that makes them.
+        adapter = int(4 * compute * (1 / 6 if cell.prefix.projection else cell.prefix.tokens / hidden / 6))
     keeps_model = cell.strategy is Strategy.FULL or cell.keep_weights == "all"
     copies = 4 if keeps_model and cell.keep_weights != "adapters" else 0
     return 500_000 + 4 * adapter + copies * total

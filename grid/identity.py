@@ -19,17 +19,32 @@ from typing import Any
 from jobs.spec import (
     RECIPE_VERSION,
     CellSpec,
+    ChainSpec,
     DataSpec,
     EvaluationSpec,
+    FamilySpec,
+    Ia3Spec,
     LoraSpec,
     ModelSpec,
+    PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
     from_json,
     to_json,
 )
 
-Section = DataSpec | RecipeSpec | LoraSpec | QuantizationSpec | EvaluationSpec | ModelSpec
+Section = (
+    DataSpec
+    | RecipeSpec
+    | LoraSpec
+    | QuantizationSpec
+    | Ia3Spec
+    | PrefixSpec
+    | ChainSpec
+    | FamilySpec
+    | EvaluationSpec
+    | ModelSpec
+)
 
 INTRODUCED: Mapping[str, Mapping[str, Any]] = {
     "data": {
@@ -82,6 +97,10 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
     },
     "lora": {"r": 8, "alpha": 16, "dropout": 0.0, "targets": None, "layers": None},
     "quantization": {"type": "nf4", "double": True},
+    "ia3": {"targets": None, "feedforward": None},
+    "prefix": {"tokens": 20, "projection": False},
+    "chain": {"c": 1.0},
+    "family": {"head": ["classifier"], "pooling": "first"},
     "evaluation": {
         "thresholds": True,
         "threshold_start": 0.01,
@@ -94,22 +113,17 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
 }
 """Defaults at introduction. Frozen: add lines for new fields, never change one, even when `jobs.spec` does."""
 
-ALWAYS: Mapping[str, frozenset[str]] = {
+_NOTHING: frozenset[str] = frozenset()
+
+ALWAYS: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
     "data": frozenset({"source"}),
-    "recipe": frozenset(),
-    "lora": frozenset(),
-    "quantization": frozenset(),
-    "evaluation": frozenset(),
+    "family": frozenset({"targets"}),
     "model": frozenset({"source", "location"}),
 }
 """Fields without a default."""
 
-NEVER: Mapping[str, frozenset[str]] = {
+NEVER: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
     "data": frozenset({"path"}),
-    "recipe": frozenset(),
-    "lora": frozenset(),
-    "quantization": frozenset(),
-    "evaluation": frozenset(),
     "model": frozenset({"name"}),
 }
 """Fields that say where something is or how it is shown, not what it is."""
@@ -119,10 +133,17 @@ _SPECS: Mapping[str, type] = {
     "recipe": RecipeSpec,
     "lora": LoraSpec,
     "quantization": QuantizationSpec,
+    "ia3": Ia3Spec,
+    "prefix": PrefixSpec,
+    "chain": ChainSpec,
+    "family": FamilySpec,
     "evaluation": EvaluationSpec,
     "model": ModelSpec,
 }
 
+
+_OPTIONAL = ("model", "lora", "quantization", "ia3", "prefix", "chain", "family")
+"""Sections that a cell may do without."""
 
 _FIRST_EVALUATION: EvaluationSpec = from_json(EvaluationSpec, INTRODUCED["evaluation"])
 """Cells from before there was such a section have it, and no word of it in their ids."""
@@ -132,7 +153,7 @@ def declared(section: str, spec: Section) -> dict[str, Any]:
     """Say what a section contributes to the identity.
 
     Args:
-        section: data | recipe | lora | quantization | evaluation | model.
+        section: one of INTRODUCED.
         spec: the section's object.
 
     Returns:
@@ -157,7 +178,7 @@ def _same(value: Any, default: Any) -> bool:
 def cell_identity(cell: CellSpec) -> dict[str, Any]:
     """Everything that makes a cell this cell, as plain JSON values.
 
-    A baseline has no model and no recipe; LoRA counts for strategies with adapters, quantisation for qlora.
+    A baseline has no model and no recipe; settings that only some strategies have count for those alone.
     """
     return _plain(cell) | {name: declared(name, spec) for name, spec in _sections(cell).items()}
 
@@ -172,12 +193,10 @@ def _sections(cell: CellSpec) -> dict[str, Section]:
         sections["evaluation"] = cell.evaluation
     if not cell.strategy.is_baseline:
         sections["recipe"] = cell.recipe
-    if cell.model is not None:
-        sections["model"] = cell.model
-    if cell.lora is not None:
-        sections["lora"] = cell.lora
-    if cell.quantization is not None:
-        sections["quantization"] = cell.quantization
+    for name in _OPTIONAL:
+        section = getattr(cell, name)
+        if section is not None:
+            sections[name] = section
     return sections
 
 

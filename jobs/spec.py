@@ -15,6 +15,20 @@ from jobs.plain_json import dumps as dumps
 from jobs.plain_json import from_json as from_json
 from jobs.plain_json import loads as loads
 from jobs.plain_json import to_json as to_json
+from jobs.settings import SELECTION_METRICS as SELECTION_METRICS
+from jobs.settings import ChainSpec as ChainSpec
+from jobs.settings import CheckpointSpec as CheckpointSpec
+from jobs.settings import ComputeSpec as ComputeSpec
+from jobs.settings import DataSpec as DataSpec
+from jobs.settings import EvaluationSpec as EvaluationSpec
+from jobs.settings import FamilySpec as FamilySpec
+from jobs.settings import Ia3Spec as Ia3Spec
+from jobs.settings import LabelGroup as LabelGroup
+from jobs.settings import LoraSpec as LoraSpec
+from jobs.settings import ModelSpec as ModelSpec
+from jobs.settings import PrefixSpec as PrefixSpec
+from jobs.settings import QuantizationSpec as QuantizationSpec
+from jobs.settings import RecipeSpec as RecipeSpec
 
 RECIPE_VERSION = 1
 """Part of every cell's identity: raised when the meaning of an unchanged declaration changes."""
@@ -25,13 +39,6 @@ RESULT_VERSION = 1
 TINY_VERSION = "1"
 """Revision of the tiny demo models: raised when their architecture, tokenizer or pretraining changes."""
 
-_OF_BOTH_TASKS = ("f1_macro", "f1_micro", "f1_weighted", "loss", "precision_weighted", "recall_weighted")
-SELECTION_METRICS = {
-    "single_label": ("accuracy", "balanced_accuracy", *_OF_BOTH_TASKS),
-    "multi_label": ("subset_accuracy", "hamming_loss", "f1_samples", *_OF_BOTH_TASKS),
-}
-"""Validation metrics that `recipe.select_on` may name besides `last`, by task; losses are best low, the others high."""
-
 
 class Strategy(StrEnum):
     """How a model is tuned; the last two are baselines and have no model."""
@@ -40,6 +47,9 @@ class Strategy(StrEnum):
     HEAD = "head"
     LORA = "lora"
     QLORA = "qlora"
+    IA3 = "ia3"
+    PREFIX = "prefix"
+    CHAIN = "chain"
     MAJORITY = "majority"
     TFIDF = "tfidf"
 
@@ -52,6 +62,49 @@ class Strategy(StrEnum):
     def has_adapters(self) -> bool:
         """True for strategies that train LoRA matrices."""
         return self in (Strategy.LORA, Strategy.QLORA)
+
+    @property
+    def has_peft_folder(self) -> bool:
+        """True for strategies whose trained cells are PEFT folders."""
+        return self in (Strategy.LORA, Strategy.QLORA, Strategy.IA3, Strategy.PREFIX)
+
+    @property
+    def is_stock(self) -> bool:
+        """True for strategies that PEFT trains on the stock classifier, one cell at a time, whatever the model."""
+        return self in (Strategy.IA3, Strategy.PREFIX)
+
+    @property
+    def sections(self) -> tuple[str, ...]:
+        """Sections of a declaration that only some strategies have, as far as this one has them."""
+        return _SECTIONS_OF.get(self, ())
+
+    def reads(self, section: str, key: str) -> bool:
+        """Whether a key of a section changes cells of this strategy.
+
+        Args:
+            section: dataset | recipe | lora | quantization | ia3 | prefix | chain.
+            key: its bare name.
+        """
+        if section == "dataset":
+            return True
+        if section == "recipe":
+            return not self.is_baseline and (self is not Strategy.CHAIN or key in CHAIN_RECIPE)
+        return section in self.sections
+
+
+_SECTIONS_OF = {
+    Strategy.LORA: ("lora",),
+    Strategy.QLORA: ("lora", "quantization"),
+    Strategy.IA3: ("ia3",),
+    Strategy.PREFIX: ("prefix",),
+    Strategy.CHAIN: ("chain",),
+}
+
+CHAIN_RECIPE = ("max_length", "truncation")
+"""What a chain takes of the recipe: it is fitted, not trained in steps."""
+
+WITHOUT_PREFIX = ("distilbert", "deberta-v2")
+"""Families whose models take no keys and values of earlier tokens, which strategy prefix learns."""
 
 
 class CellState(StrEnum):
@@ -80,194 +133,6 @@ RESUMED_KINDS = frozenset({FailureKind.ENVIRONMENT, FailureKind.TRANSIENT, Failu
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSpec:
-    """Which pretrained model, and which version of it."""
-
-    name: str
-    """As declared (a known name, owner/name or a folder's name): shown in tables."""
-    source: str
-    """hub | folder | tiny."""
-    location: str
-    """Hub id, absolute folder, or the tiny member's family."""
-    revision: str | None = None
-    """Commit (hub), content hash (folder), generator version (tiny); None: unresolved."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelGroup:
-    """Labels of a data set that count as one."""
-
-    name: str
-    labels: tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataSpec:
-    """Which rows: source, protocol and the size of this cell's share."""
-
-    source: str
-    """hub | files | builtin."""
-    id: str = ""
-    """Hub id; empty for files and the built-in corpus."""
-    subset: str | None = None
-    """Hub configuration name, such as `simplified`."""
-    path: str = ""
-    """Absolute file or folder for source `files`."""
-    format: str = "auto"
-    """auto | csv | tsv | jsonl | parquet | goemotions | semicolon | tab | aclimdb (for source `files`)."""
-    revision: str | None = None
-    """Commit (hub), content hash (files), generator version (builtin); None: unresolved."""
-    text_column: str = "text"
-    label_column: str = "label"
-    task: str = "single_label"
-    """single_label | multi_label."""
-    protocol: str = "nested"
-    """nested | replay | official."""
-    labels: tuple[str, ...] | None = None
-    """Label names in the order in which label sets nest; None: by count, ties by id."""
-    num_labels: int | None = None
-    """None: all."""
-    num_samples: int | None = None
-    """Training rows; None: all."""
-    num_samples_per: str = "total"
-    """total | label."""
-    test_per_label: int = 100
-    validation_per_label: int = 25
-    rows: int = 60_000
-    """Size of the built-in corpus."""
-    bad_rows: str = "fail"
-    """fail | drop."""
-    max_bad_fraction: float = 0.01
-    """With bad_rows: drop, the largest share of rows that may be dropped."""
-    overlap: str = "refuse"
-    """Train rows that stand in test as well: refuse | drop (and report)."""
-    clean: tuple[str, ...] = ()
-    """What is taken out of texts: html | urls | user_names | spaces."""
-    keep_matching: str | None = None
-    """Regular expression; only rows whose cleaned text holds a match are used."""
-    drop_matching: str | None = None
-    """Regular expression; rows whose cleaned text holds a match are not used."""
-    label_groups: tuple[LabelGroup, ...] | None = None
-    """Labels that count as one; labels in no group, and rows with no other, are dropped. None: labels as they are."""
-    label_columns: tuple[str, ...] = ()
-    """Columns of 0 and 1, one a label, in place of `label_column` (for source `files`)."""
-    validation: str = "own"
-    """own: rows that are in no other split. test: the test rows, as some published experiments did; marked."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeSpec:
-    """Training settings of one cell."""
-
-    epochs: int = 5
-    batch_size: int = 4
-    """Rows per optimiser micro-step."""
-    gradient_accumulation: int = 1
-    optimizer: str = "adamw"
-    """adamw | adamw_bnb_8bit."""
-    learning_rate: float = 1e-4
-    schedule: str = "cosine"
-    """cosine | linear | constant."""
-    warmup_steps: int = 0
-    warmup_ratio: float | None = None
-    """Share of all steps; when given, it wins over warmup_steps."""
-    weight_decay: float = 0.01
-    max_grad_norm: float = 1.0
-    """0 switches clipping off."""
-    eval_every: int | None = None
-    """Optimiser steps between evaluations; None: once an epoch."""
-    patience: int | None = None
-    """Evaluations without improvement before the cell stops; None: never."""
-    select_on: str = "accuracy"
-    """Validation metric that picks the best state, or `last`."""
-    max_length: int = 128
-    """Tokens; longer texts are cut at the side that `truncation` names, and counted."""
-    length_bucketing: int | None = None
-    """Optimiser steps whose rows are sorted by length together, so that a step's texts are of similar length;
-    None: rows in shuffled order."""
-    truncation: str = "right"
-    """right | left: which end of a text that is too long is cut off."""
-    class_weights: str = "none"
-    """none | inverse | effective_number: what makes rows (multi-label: positives) of rare labels count more."""
-    effective_beta: float = 0.999
-    """With class_weights: effective_number, how slowly further rows of a label add to its effective number."""
-    focal_gamma: float = 0.0
-    """Exponent of the focal loss; 0: plain cross-entropy, or binary cross-entropy of every label."""
-    resample: float | None = None
-    """Draw training rows such that a label with n rows has a share like n ** resample; 0: all labels alike. None: every
-    row once an epoch."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LoraSpec:
-    """Adapter settings; used by strategies lora and qlora."""
-
-    r: int = 8
-    alpha: int = 16
-    dropout: float = 0.0
-    targets: tuple[str, ...] | None = None
-    """Module-name suffixes; None: the family's default."""
-    layers: tuple[int, ...] | None = None
-    """Numbers of the layers that get adapters, from 0; None: all of them."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class QuantizationSpec:
-    """4-bit storage of the frozen base; used by strategy qlora."""
-
-    type: str = "nf4"
-    """nf4 | fp4."""
-    double: bool = True
-    """Quantise the quantisation constants as well."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CheckpointSpec:
-    """How often a cell in training is saved, so that it can go on elsewhere."""
-
-    every_s: float | None = 60.0
-    """Seconds between two checkpoints of a cell; a pack that is stopped makes one as well. None: none at all."""
-    keep: int = 2
-    """Newest checkpoints of a cell that stay; all go when its result is published."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class EvaluationSpec:
-    """What is fitted on validation rows of a trained cell and applied to its test rows."""
-
-    thresholds: bool = True
-    """Multi-label: one threshold for all labels, and one for each."""
-    threshold_start: float = 0.01
-    threshold_stop: float = 0.99
-    threshold_step: float = 0.01
-    threshold_objective: str = "f1_macro"
-    """f1_macro | f1_micro | subset_accuracy: what the threshold for all labels makes largest; a label's own: its F1."""
-    calibration: tuple[str, ...] = ("temperature", "label_temperatures", "isotonic")
-    """Ways to calibrate probabilities; label_temperatures is for multi-label cells alone."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ComputeSpec:
-    """How the numbers are computed: never part of identity; what it resolved to is provenance."""
-
-    precision: str = "auto"
-    """auto | bf16 | fp16 | fp32."""
-    base: str = "auto"
-    """auto | quantized | resident."""
-    numerics: str = "auto"
-    """auto | exact | fast."""
-    device: str = "auto"
-    """auto | cpu | cuda."""
-    slots: int | None = None
-    """Cells that train together in one pack, at most; None: found by measuring before the pack trains."""
-    reload_check: bool = True
-    """Load every exported cell in a fresh process and compare its predictions before it is published."""
-    cost_probe: bool = True
-    """Measure some steps of a cell alone before its pack starts, once for all cells that cost the same."""
-    checkpoint: CheckpointSpec = field(default_factory=CheckpointSpec)
-
-
-@dataclass(frozen=True, kw_only=True)
 class CellSpec:
     """One point of the grid, complete: a trial needs nothing else to compute it."""
 
@@ -281,6 +146,11 @@ class CellSpec:
     """None for baselines."""
     lora: LoraSpec | None = None
     quantization: QuantizationSpec | None = None
+    ia3: Ia3Spec | None = None
+    prefix: PrefixSpec | None = None
+    chain: ChainSpec | None = None
+    family: FamilySpec | None = None
+    """Given: the model's architecture is as declared here, and goes through the stock classifier."""
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     compute: ComputeSpec = field(default_factory=ComputeSpec)
     variant: str | None = None
