@@ -178,6 +178,9 @@ def _decide_failed(cell: CellSpec, known: KnownCell, retry_failed: frozenset[Fai
 _USED: Mapping[Strategy, str] = {
     Strategy.FULL: "trainable",  # a base that trains cannot be shared
     Strategy.HEAD: "frozen",  # seen once for each text: another engine than that of adapters
+    Strategy.IA3: "stock",  # the stock classifier, which PEFT changes for one cell at a time
+    Strategy.PREFIX: "stock",
+    Strategy.CHAIN: "features",
 }
 """Strategies that use a base in a way of their own: an engine trains cells of one way only."""
 
