@@ -48,6 +48,8 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
     """Texts, numbers, truth values and None."""
+    best: frozenset[tuple[int, int]] = frozenset()
+    """Row and column of values that are set in bold type; CSV has numbers alone."""
 
 
 def write_tables(folder: Path, tables: Sequence[Table], *, stale: Collection[str] = ()) -> list[Path]:
@@ -91,7 +93,10 @@ def markdown_text(table: Table) -> str:
     """A pipe table under its caption."""
     lines = [f"**{_markdown(table.caption)}**", ""]
     lines += [_piped([_markdown(name) for name in table.columns]), _piped(["---"] * len(table.columns))]
-    lines += [_piped([_markdown(shown(value)) for value in row]) for row in table.rows]
+    lines += [
+        _piped([_bold(_markdown(shown(v)), "**{}**", (i, j) in table.best) for j, v in enumerate(row)])
+        for i, row in enumerate(table.rows)
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -100,7 +105,10 @@ def latex_text(table: Table) -> str:
     kinds = "".join("r" if _is_number_column(table, index) else "l" for index in range(len(table.columns)))
     lines = [f"% {' '.join(table.caption.split())}", rf"\begin{{tabular}}{{{kinds}}}", r"\hline"]
     lines += [_row_of([_latex(name) for name in table.columns]), r"\hline"]
-    lines += [_row_of([_latex(shown(value)) for value in row]) for row in table.rows]
+    lines += [
+        _row_of([_bold(_latex(shown(v)), r"\textbf{{{}}}", (i, j) in table.best) for j, v in enumerate(row)])
+        for i, row in enumerate(table.rows)
+    ]
     return "\n".join([*lines, r"\hline", r"\end{tabular}"]) + "\n"
 
 
@@ -111,6 +119,10 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _bold(text: str, form: str, is_best: bool) -> str:
+    return form.format(text) if is_best and text else text
 
 
 def _inert(text: str) -> str:

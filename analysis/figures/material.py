@@ -1,0 +1,177 @@
+"""What the figures of one store are drawn from, worked out once and only when asked for."""
+
+from __future__ import annotations
+
+import functools
+import re
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.answers import BestArm, best_arms
+from analysis.arms import Estimate, Point, columns_of
+from analysis.comparing import Comparison
+from analysis.loading import COST_SPLIT, Results
+from analysis.report_numbers import SPLIT, brief_estimates, compared_pairs, main_metric
+from analysis.style import MetricStyle, metric_style
+from analysis.tables import Table
+
+MOST_PICTURES: Final = 24
+"""Pictures under one name; a note says which were left out."""
+SIZE_AXIS: Final = "num_samples"
+
+
+class NothingToDraw(Exception):
+    """The store does not hold what a figure shows; the message says what is missing, for people."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """One picture: the end of its file name, and how it is drawn."""
+
+    part: str
+    """Empty for the only picture of its name."""
+    draw: Callable[[], Axes | tuple[Axes, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawn:
+    """What a name stands for in a store: pictures, tables, and what was left out."""
+
+    pictures: tuple[Drawing, ...] = ()
+    tables: tuple[Table, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """A store, and what several figures need of it."""
+
+    results: Results
+    select_on: str | None = None
+    root: Path | None = None
+    """The results folder, for tables of `finegrid explain`; None: there are none."""
+
+    @functools.cached_property
+    def metric(self) -> str:
+        """The metric that scores are shown in."""
+        return main_metric(self.results, self.select_on)
+
+    @functools.cached_property
+    def style(self) -> MetricStyle:
+        """How that metric is written."""
+        return metric_style(self.metric)
+
+    @functools.cached_property
+    def found(self) -> tuple[Estimate, ...]:
+        """Every arm in every column."""
+        return brief_estimates(self.results, self.metric)
+
+    @functools.cached_property
+    def _compared(self) -> tuple[tuple[Comparison, ...], str]:
+        return compared_pairs(self.found)
+
+    @property
+    def compared(self) -> tuple[Comparison, ...]:
+        """Pairs of arms."""
+        return self._compared[0]
+
+    @property
+    def pairs_note(self) -> str:
+        """Which pairs were left out; empty when none was."""
+        return self._compared[1]
+
+    @functools.cached_property
+    def best(self) -> tuple[BestArm, ...]:
+        """The best arm of every column."""
+        return tuple(best_arms(self.found, self.compared))
+
+    @functools.cached_property
+    def columns(self) -> tuple[Point, ...]:
+        """Columns with at least one number, ascending."""
+        return columns_of(one for one in self.found if one.mean is not None)
+
+    @functools.cached_property
+    def large_columns(self) -> tuple[Point, ...]:
+        """Of each kind of data the column with the most rows for training."""
+        last = {column.without(SIZE_AXIS).key: column for column in self.columns}
+        return tuple(last.values())
+
+    @functools.cached_property
+    def final_columns(self) -> tuple[Point, ...]:
+        """Of each dataset and protocol the column with the most labels and rows: where single arms are drawn."""
+        last = {column.without(SIZE_AXIS, "num_labels").key: column for column in self.columns}
+        return tuple(last.values())
+
+    def arms_in(self, column: Point, *, baselines: bool = True) -> list[Estimate]:
+        """Arms with a number in a column, models before baselines."""
+        here = [one for one in self.found if one.column.key == column.key and one.mean is not None]
+        return sorted((one for one in here if baselines or not one.is_baseline), key=lambda one: one.is_baseline)
+
+    @functools.cached_property
+    def _by_name(self) -> dict[tuple[str, str], dict[str, float]]:
+        table = self.results.metrics
+        whole = table[table["label"].fillna("") == ""]
+        found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+        rows = zip(whole["split"], whole["name"], whole["cell_id"], whole["value"], strict=True)
+        for split, name, cell, value in rows:
+            if value is not None and not pd.isna(value):
+                found[str(split), str(name)][str(cell)] = float(value)
+        return found
+
+    @functools.cached_property
+    def _by_label(self) -> dict[tuple[str, str], dict[str, dict[str, float]]]:
+        table = self.results.metrics
+        single = table[table["label"].fillna("") != ""]
+        found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        rows = zip(single["split"], single["name"], single["cell_id"], single["label"], single["value"], strict=True)
+        for split, name, cell, label, value in rows:
+            if value is not None and not pd.isna(value):
+                found[str(split), str(name)][str(cell)][str(label)] = float(value)
+        return found
+
+    def mean_of(self, name: str, cells: Sequence[str], *, split: str = SPLIT) -> float | None:
+        """The mean of a number over cells; None when none of them has it."""
+        values = self._by_name.get((split, name), {})
+        here = [values[cell] for cell in cells if cell in values]
+        return statistics.fmean(here) if here else None
+
+    def cost_of(self, name: str, cells: Sequence[str]) -> float | None:
+        """The mean of a cost over cells; None when none of them has it."""
+        return self.mean_of(name, cells, split=COST_SPLIT)
+
+    def has(self, name: str, *, split: str = SPLIT) -> bool:
+        """Whether any cell has a number for all its rows under a name."""
+        return bool(self._by_name.get((split, name)))
+
+    def label_means(self, name: str, cells: Sequence[str], *, split: str = SPLIT) -> dict[str, float]:
+        """The mean over cells of a number that every label has, in the order of the labels."""
+        by_cell: Mapping[str, Mapping[str, float]] = self._by_label.get((split, name), {})
+        values: dict[str, list[float]] = defaultdict(list)
+        for cell in cells:
+            for label, value in by_cell.get(cell, {}).items():
+                values[label].append(value)
+        return {label: statistics.fmean(each) for label, each in values.items()}
+
+    def folder(self, cell_id: str) -> Path | None:
+        """The result folder of a cell."""
+        return self.results.folders.get(cell_id)
+
+
+def slug(text: str) -> str:
+    """Letters, digits, dot, dash and underscore; long names keep their beginning and end."""
+    found = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
+    return found if len(found) <= 80 else f"{found[:40]}-{found[-39:]}"
+
+
+def limited(pictures: Sequence[Drawing], what: str) -> Drawn:
+    """The first pictures, and a note about the others."""
+    more = len(pictures) - MOST_PICTURES
+    note = f"{more} more {what} are not drawn ({MOST_PICTURES} are)" if more > 0 else ""
+    return Drawn(pictures=tuple(pictures[:MOST_PICTURES]), note=note)

@@ -1,0 +1,102 @@
+"""Reliability before and after calibration: how often rows were right, by how sure the model was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from analysis.figures.canvas import PALETTE, SMALL_SIZE, entitle, key, new_panels, styled, tidy
+from analysis.figures.evidence import RELIABILITY, pooled_bins, read_table
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.loading import Results
+from analysis.style import INK, QUIET
+
+_PANEL: Final = (1.9, 1.9)
+_NAMES: Final = {
+    "none": "before",
+    "temperature": "after temperature",
+    "label_temperatures": "after temperatures of labels",
+    "isotonic": "after isotonic regression",
+}
+
+
+@styled
+def reliability(results: Results, cells: Sequence[str], *, title: str = "") -> tuple[Axes, ...]:
+    """Draw bins of confidence, pooled over cells that differ in their seed: before, and after each method.
+
+    Args:
+        results: a loaded store.
+        cells: ids; those without bins are left out.
+        title: over the first panel.
+    Returns:
+        one axes a method.
+    Raises:
+        NothingToDraw: none of the cells keeps bins.
+    """
+    tables = [table for cell in cells if (table := read_table(results.folders.get(cell), RELIABILITY)) is not None]
+    bins = pooled_bins([table for table in tables if len(table)]) if any(len(table) for table in tables) else {}
+    if not bins:
+        raise NothingToDraw("no cell keeps bins of confidence")
+    panels = new_panels([_PANEL] * len(bins), columns=4, gap=(0.6, 0.8))
+    for axes, (method, table) in zip(panels, bins.items(), strict=True):
+        _panel(axes, table, _NAMES.get(method, method))
+    panels[0].set_ylabel("share that was right (%)", size=9)
+    key(panels[min(3, len(panels) - 1)])
+    if title:
+        entitle(panels[0], title, "" if len(tables) == 1 else f"bins pooled over {len(tables)} seeds")
+    return tuple(panels)
+
+
+def _panel(axes: Axes, table: pd.DataFrame, name: str) -> None:
+    widths = table["high"] - table["low"]
+    axes.bar(
+        table["low"],
+        table["share"],
+        width=widths,
+        align="edge",
+        color=PALETTE[5],
+        edgecolor="#ffffff",
+        linewidth=0.6,
+        label="right, of the rows of a bin",
+    )
+    axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), label="as sure as right")
+    axes.plot(
+        table["confidence"],
+        table["share"],
+        linestyle="none",
+        marker="o",
+        markersize=3.5,
+        color=INK,
+        label="mean confidence of a bin",
+    )
+    weights = table["rows"].to_numpy(float)
+    gap = float(np.average(np.abs(table["confidence"] - table["share"]), weights=weights))
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_ticks(ticks, labels=["0", "25", "50", "75", "100"])
+    axes.set_title(f"{name}\nECE {100 * gap:.1f} %", size=SMALL_SIZE + 0.5, loc="left")
+    tidy(axes, x="confidence (%)")
+
+
+def plan_reliability(material: Material) -> Drawn:
+    """One picture for each arm in the column of each dataset with most labels and rows."""
+    pictures = []
+    for column in material.final_columns:
+        for one in material.arms_in(column):
+            folders = [material.folder(cell) for cell in one.cells]
+            if any(folder is not None and (folder / RELIABILITY).is_file() for folder in folders):
+                title = f"{one.arm.title}: {column.title}"
+
+                def draw(cells: Sequence[str] = one.cells, title: str = title) -> tuple[Axes, ...]:
+                    return reliability(material.results, cells, title=title)
+
+                pictures.append(Drawing(part=slug(title), draw=draw))
+    if not pictures:
+        raise NothingToDraw("no finished cell keeps bins of confidence")
+    return limited(pictures, "arms and columns")
