@@ -1,8 +1,9 @@
-"""The commands that run a grid or prepare it: run, plan, prefetch, doctor."""
+"""The commands that run a grid or prepare it: run, plan, init, prefetch, doctor."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -70,6 +71,26 @@ def plan(
 ) -> None:
     """Show cells, packs and reasons: `run --dry-run`."""
     run_command(config, results, set_, dry_run=True, as_json=as_json, yes=yes, retry_failed=retry_failed)
+
+
+@app.command("init")
+def init_command(
+    data: Annotated[str, typer.Argument(help="Your data: a file, or a folder with a file for each split.")],
+    out: Annotated[Path | None, typer.Option("--out", help="Config to write; default: <name>.yaml here.")] = None,
+    model: Annotated[list[str] | None, typer.Option("--model", help="For axes.model; may stand several times.")] = None,
+    text_column: Annotated[str | None, typer.Option("--text-column", help="Where the texts are.")] = None,
+    label_column: Annotated[str | None, typer.Option("--label-column", help="Where the labels are.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at your own data, say what grid it can carry, write a commented config for it."""
+
+    def work() -> None:
+        from grid.init_config import init_config
+
+        columns = {"text_column": text_column, "label_column": label_column}
+        show(init_config(data, out=out, models=tuple(model or ()), **columns), as_json)
+
+    guarded(work, as_json=as_json)
 
 
 @app.command()
