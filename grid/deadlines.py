@@ -50,4 +50,6 @@ RAY_START = Deadline(variable="FINEGRID_RAY_START_S", default_s=120.0)
 """A private Ray must answer within it."""
 LEAVE_RAY = Deadline(variable="FINEGRID_LEAVE_RAY_S", default_s=10.0)
 """A lost Ray may hold up the way out for so long; then the process ends without it."""
-ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY)
+SPLIT = Deadline(variable="FINEGRID_SPLIT_S", default_s=60.0)
+"""Work that is worth moving from a running pack to an idle device."""
+ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, SPLIT)

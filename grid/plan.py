@@ -244,8 +244,8 @@ def _balanced(batches: list[list[PlannedCell]], seconds: Mapping[str, float], pa
     if parallel == 1 or not batches:
         return batches
     fair = sum(seconds.values()) / parallel
+    times = [_total(batch, seconds) for batch in batches]
     for _ in range(4 * parallel):
-        times = [_total(batch, seconds) for batch in batches]
         needs_more = len(batches) < parallel
         if not needs_more and makespan(times, parallel) <= _BALANCE * fair:
             break
@@ -254,7 +254,9 @@ def _balanced(batches: list[list[PlannedCell]], seconds: Mapping[str, float], pa
         if not candidates:
             break
         longest = max(candidates, key=lambda index: (times[index], -index))
-        batches[longest : longest + 1] = _split(batches[longest], 2, seconds)
+        halves = _split(batches[longest], 2, seconds)
+        batches[longest : longest + 1] = halves
+        times[longest : longest + 1] = [_total(half, seconds) for half in halves]
     return batches
 
 

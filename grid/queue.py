@@ -58,6 +58,8 @@ class Batch:
     """Clock time before which it is not handed out; above 0 only for retries."""
     losses: int = 0
     """Packs lost with these cells under suspicion; above 0 they are not mixed with others."""
+    group: str = ""
+    """Names cells that were asked back to go on together elsewhere; others do not join them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,8 @@ class _Running:
     open: dict[str, PackedCell]
     """Cells whose fate is not known yet, by cell id."""
     live: set[str] = field(default_factory=set)
+    groups: dict[str, str] = field(default_factory=dict)
+    """Of cells that were asked back: which of them shall go on together."""
 
 
 class Queue:
@@ -156,6 +160,22 @@ class Queue:
         running = self._running.get(pack_id)
         return tuple(running.open.values()) if running else ()
 
+    def live_cells(self, pack_id: str) -> frozenset[str]:
+        """Ids of a running pack's cells that have started and have no fate yet."""
+        running = self._running.get(pack_id)
+        return frozenset(running.live) if running else frozenset()
+
+    def ask_back(self, pack_id: str, groups: Sequence[Sequence[str]]) -> None:
+        """Expect cells of a running pack to be given back, so that they go on elsewhere.
+
+        Args:
+            pack_id: of a pack that is told to give them up.
+            groups: cell ids; each group becomes a pack of its own, cells that finish first are missing from it.
+        """
+        running = self._running[pack_id]
+        for number, group in enumerate(groups):
+            running.groups.update(dict.fromkeys(group, f"{pack_id}/{number}"))
+
     def places(self) -> dict[str, Place]:
         """Where every cell of the run stands, by cell id."""
         now_s = self._clock()
@@ -224,7 +244,7 @@ class Queue:
             self._fail(running, packed, FailureKind(event.data.get("kind", FailureKind.BUG)))
         elif event.kind is EventKind.CELL_INTERRUPTED:
             self._take_out(running, cell_id)
-            self._rejoin(running.batch, [packed.cell])
+            self._rejoin(replace(running.batch, group=running.groups.get(cell_id, "")), [packed.cell])
 
     def _pack(self, batch: Batch) -> PackSpec:
         cells = tuple(
@@ -326,11 +346,11 @@ class Queue:
         """Cells given back go to the front, together with others of the same pack."""
         if not cells:
             return
-        first = self._waiting[0] if self._waiting else None
         leftovers = replace(batch, cells=tuple(cells), due_s=0.0, losses=0)
-        if first is not None and first.losses == 0 and first.due_s == 0.0 and _same_needs(first, leftovers):
-            if len(first.cells) + len(cells) <= len(batch.cells):
-                self._waiting[0] = replace(first, cells=(*first.cells, *cells))
+        for index, other in enumerate(self._waiting if batch.group else self._waiting[:1]):
+            is_alike = other.losses == 0 and other.due_s == 0.0 and other.group == batch.group
+            if is_alike and _same_needs(other, leftovers) and len(other.cells) + len(cells) <= len(batch.cells):
+                self._waiting[index] = replace(other, cells=(*other.cells, *cells))
                 return
         self._waiting.insert(0, leftovers)
 

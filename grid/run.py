@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
 
 from grid.disk_guard import DiskGuard
+from grid.estimate import cell_seconds
 from grid.fault_watch import EnvironmentWatch
 from grid.finish import finish_pictures
 from grid.options import RunOptions
@@ -30,7 +33,7 @@ from grid.summary import Summary
 from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
 from jobs.failpoints import failpoint
-from jobs.spec import CellState, FailureKind
+from jobs.spec import CellSpec, CellState, FailureKind
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
@@ -143,7 +146,7 @@ def _train(
             where = ray.describe() if ray else "Without Ray: every pack runs in this process (--local)"
         except EnvironmentProblem as error:
             return str(error)
-        runner = _runner(site, ray, plan.parallel)
+        runner = _runner(site, ray, plan.parallel, partial(cell_seconds, devices=outlook.devices, cpus=1))
         stack.callback(runner.close)
         console.print(escape(where))
         view = stack.enter_context(Progress(console))
@@ -160,7 +163,7 @@ def _train(
         return work(runner, recorder, signals.should_stop, guards=guards)
 
 
-def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
+def _runner(site: Site, ray: RayConnection | None, parallel: int, estimate: Callable[[CellSpec], float]) -> Runner:
     if ray is None:
         from grid.local_runner import LocalRunner
 
@@ -170,7 +173,12 @@ def _runner(site: Site, ray: RayConnection | None, parallel: int) -> Runner:
     # A cluster brings up as many machines at once as packs wait; here a worker more is a matter of seconds.
     look_ahead = 1 if ray.is_private else parallel
     return TuneRunner(
-        site, watchdog=ray.watchdog, is_private=ray.is_private, can_grow=ray.can_grow, look_ahead=look_ahead
+        site,
+        watchdog=ray.watchdog,
+        is_private=ray.is_private,
+        can_grow=ray.can_grow,
+        look_ahead=look_ahead,
+        estimate=estimate,
     )
 
 

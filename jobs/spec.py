@@ -238,16 +238,14 @@ class CommandKind(StrEnum):
     """What the driver may ask of a running trial."""
 
     STOP = "stop"
-    TAKE_CELLS = "take_cells"
     GIVE_UP_CELLS = "give_up_cells"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """One message to a trial; `cells` for take_cells, `cell_ids` for give_up_cells."""
+    """One message to a trial; `cell_ids` for give_up_cells."""
 
     kind: CommandKind
-    cells: tuple[PackedCell, ...] = ()
     cell_ids: tuple[str, ...] = ()
 
 

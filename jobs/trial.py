@@ -112,9 +112,6 @@ class Desk:
         self.log.write("command", str(command.kind))
         if command.kind is CommandKind.STOP:
             self.is_stopped = True
-        elif command.kind is CommandKind.TAKE_CELLS:
-            self.waiting.extend(command.cells)
-            self.given_up.difference_update(packed.cell.cell_id for packed in command.cells)
         else:
             self.given_up.update(command.cell_ids)
 

@@ -57,7 +57,7 @@ class Listener(Callback):  # type: ignore[misc]
             trial.config["pack"].forget()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look whether to stop, and whether somebody has gone silent.
+        """Look whether to stop, whether somebody has gone silent, and how the machines are.
 
         Raises:
             NobodyAnswers: this pass would never end.
@@ -66,6 +66,7 @@ class Listener(Callback):  # type: ignore[misc]
             self._pass.stop_packs_if_due()
             for pack_id, reason in self._pass.silence.end_silent(end_worker):
                 self._tell(lost(pack_id, FailureKind.TRANSIENT, reason))
+        self._pass.look_around()
         is_waiting = self._pass.queue.num_running_packs > 0
         if self._pass.silence.is_hopeless and not is_waiting:
             raise NobodyAnswers("silent workers cannot be ended")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site
+from grid.splitting import Splitter
+from grid.tune_runner.lookout import Lookout
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.silence import SilenceWatch
 from grid.tune_runner.watchdog import Watchdog
@@ -26,18 +28,27 @@ class PassState:
     """
 
     def __init__(
-        self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop, site: Site, mailbox: Mailbox, watchdog: Watchdog
+        self,
+        queue: Queue,
+        on_event: OnEvent,
+        should_stop: ShouldStop,
+        site: Site,
+        mailbox: Mailbox,
+        watchdog: Watchdog,
+        splitter: Splitter | None = None,
     ) -> None:
         """Begin with nothing told and nothing wrong."""
         self.queue = queue
         self.site = site
         self.mailbox = mailbox
         self.silence = SilenceWatch()
+        self.lookout = Lookout(queue, splitter)
         self.start_deadline_s = math.inf
         """Without news of any pack for so long, workers cannot be started; infinite where packs wait for machines."""
         self.error: Exception | None = None
         self.warm_base: str | None = None
         self._watchdog = watchdog
+        self._splitter = splitter
         self._on_event = on_event
         self._should_stop = should_stop
         self._stopped: set[str] = set()
@@ -64,7 +75,17 @@ class PassState:
         """Pass an event to the driver, unless it has failed already."""
         if self.error is None:
             with self.guard():
+                if self._splitter is not None:
+                    self._splitter.on_event(event)
                 self._on_event(event)
+
+    def look_around(self) -> None:
+        """Tell packs what follows from the state of the machines; they may have gone by the time they hear it."""
+        if self.is_stopping():
+            return
+        for pack_id, command in self.lookout.orders(self.silence.workers()):
+            _logger.info("pack %s: %s", pack_id, command.kind)
+            self.mailbox.send(pack_id, command)
 
     def stop_packs_if_due(self) -> None:
         """Tell every running pack once to stop."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import ray
 from ray import tune
 
 from grid.deadlines import WORKER_START
-from grid.devices import ACCELERATOR_PREFIX
 from grid.queue import Queue
 from grid.runner import OnEvent, ShouldStop, Site, given_back, lost
 from grid.signals import leave_now
+from grid.splitting import Splitter
 from grid.tune_runner.feeder import Feeder
 from grid.tune_runner.listener import Listener
+from grid.tune_runner.machines import bundle, meets
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.pass_state import PassState
 from grid.tune_runner.silence import NobodyAnswers
@@ -29,10 +31,7 @@ from grid.tune_runner.temporary import temporary_folder
 from grid.tune_runner.trainable import PackTrainable
 from grid.tune_runner.watchdog import RayLost, Watchdog
 from jobs.errors import EnvironmentProblem, one_line
-from jobs.spec import FailureKind, Resources
-
-ACCELERATOR_SHARE = 0.001
-"""Ray gives each machine 1 of its accelerator type: a mark, not something that is used up."""
+from jobs.spec import CellSpec, FailureKind, Resources, from_json
 
 _logger = logging.getLogger("ray.finegrid")
 
@@ -48,6 +47,7 @@ class TuneRunner:
         is_private: bool = False,
         can_grow: bool = False,
         look_ahead: int = 1,
+        estimate: Callable[[CellSpec], float] | None = None,
     ) -> None:
         """Remember the site.
 
@@ -57,12 +57,14 @@ class TuneRunner:
             is_private: nobody else uses this Ray, so that a pack never waits long for its worker.
             can_grow: the cluster may add machines, so that a request that does not fit now may fit later.
             look_ahead: packs that may wait for resources at a time; a growing cluster starts machines for them.
+            estimate: seconds of a cell, by which packs are split for idle devices at the end; None: they are not.
         """
         self._site = site
         self._watchdog = watchdog or Watchdog((), on_stuck=leave_now)
         self._is_private = is_private
         self._look_ahead = look_ahead
         self._can_grow = can_grow
+        self._estimate = estimate
         self._mailbox: Mailbox | None = None
 
     def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
@@ -103,7 +105,8 @@ class TuneRunner:
             if not self._can_grow:
                 check_fits(queue.waiting_requests())
             self._mailbox = self._mailbox or Mailbox()
-        state = PassState(queue, on_event, should_stop, self._site, self._mailbox, self._watchdog)
+        splitter = Splitter(queue, self._estimate) if self._estimate else None
+        state = PassState(queue, on_event, should_stop, self._site, self._mailbox, self._watchdog, splitter)
         if self._is_private:
             state.start_deadline_s = WORKER_START.seconds
         return state
@@ -153,7 +156,7 @@ def check_fits(requests: set[Resources]) -> None:
     """
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     for request in sorted(requests, key=str):
-        if not any(_meets(node, request) for node in nodes):
+        if not any(meets(node, request) for node in nodes):
             shapes = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
             raise EnvironmentProblem(
                 f"A pack asks for {request.cpus} CPUs and {request.gpus:g} GPUs, and no machine of this Ray has them "
@@ -161,22 +164,8 @@ def check_fits(requests: set[Resources]) -> None:
             )
 
 
-def _meets(node: dict[str, float], request: Resources) -> bool:
-    has_memory = request.memory_bytes is None or node.get("memory", 0) >= request.memory_bytes
-    has_type = request.accelerator_type is None or ACCELERATOR_PREFIX + request.accelerator_type in node
-    return node.get("CPU", 0) >= request.cpus and node.get("GPU", 0) >= request.gpus and has_memory and has_type
-
-
 def _request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
-    wanted = config["resources"]
-    bundle = {"CPU": float(wanted["cpus"])}
-    if wanted["gpus"]:
-        bundle["GPU"] = float(wanted["gpus"])
-    if wanted["memory_bytes"]:
-        bundle["memory"] = float(wanted["memory_bytes"])
-    if wanted["accelerator_type"]:
-        bundle[ACCELERATOR_PREFIX + wanted["accelerator_type"]] = ACCELERATOR_SHARE
-    return tune.PlacementGroupFactory([bundle])
+    return tune.PlacementGroupFactory([bundle(from_json(Resources, config["resources"]))])
 
 
 def _trial_name(trial: Any) -> str:

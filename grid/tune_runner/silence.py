@@ -92,6 +92,10 @@ class SilenceWatch:
             line.heard_s = self._clock()
             line.worker = Worker.parse(worker) if worker else line.worker
 
+    def workers(self) -> dict[str, Worker]:
+        """The workers of running packs that were heard, by pack id."""
+        return {pack_id: line.worker for pack_id, line in self._lines.items() if line.worker is not None}
+
     def ended(self, pack_id: str) -> str | None:
         """The pack's trial is over.
 

@@ -14,6 +14,7 @@ from ray.tune.result import DONE
 
 from grid.runner import PackSession, Site, Trial, TrialModule, WarmState, load_trial
 from grid.tune_runner.driver_watch import DriverWatch, this_driver
+from grid.tune_runner.machines import is_going
 from grid.tune_runner.mailbox import fetcher
 from grid.tune_runner.pack_text import PackText
 from grid.tune_runner.silence import Worker
@@ -32,7 +33,7 @@ _PROMPT = frozenset({EventKind.CELL_FINISHED, EventKind.CELL_FAILED})
 
 
 class WorkerNotClean(Exception):
-    """This process should not take another pack: an earlier one raised, or device memory is not free."""
+    """This process should not take another pack: an earlier one raised, its device is not free, its machine goes."""
 
 
 class _Process:
@@ -44,8 +45,8 @@ class _Process:
 
     @classmethod
     def check(cls) -> None:
-        """Refuse the process for a further pack unless it is clean."""
-        if cls.has_raised or (cls.workshop is not None and not cls.workshop.is_clean()):
+        """Refuse the process for a further pack unless it is clean, on a machine that stays."""
+        if is_going() or cls.has_raised or (cls.workshop is not None and not cls.workshop.is_clean()):
             raise WorkerNotClean
 
     @classmethod

@@ -44,6 +44,12 @@ def run_pack(pack: PackSpec, workshop: Workshop) -> Generator[Event, Command | N
             for packed in waiting:
                 yield say(pack, packed, EventKind.CELL_INTERRUPTED)
             break
+        if command is not None and command.kind is CommandKind.GIVE_UP_CELLS:
+            for packed in [packed for packed in waiting if packed.cell.cell_id in command.cell_ids]:
+                waiting.remove(packed)
+                yield say(pack, packed, EventKind.CELL_INTERRUPTED)
+            command = None
+            continue
         packed = waiting[0]
         is_through, command = yield from run_cell(pack, packed, workshop)
         if is_through:

@@ -140,20 +140,14 @@ def test_stop_gives_back_what_is_not_finished(workshop: Workshop) -> None:
     assert set(last) == {c.cell.cell_id for c in cells}
 
 
-def test_cells_can_be_given_up_and_taken(workshop: Workshop) -> None:
-    first, second, later = cell(1), cell(2), cell(3)
-    commands = iter(
-        [
-            Command(kind=CommandKind.GIVE_UP_CELLS, cell_ids=(second.cell.cell_id,)),
-            Command(kind=CommandKind.TAKE_CELLS, cells=(later,)),
-        ]
-    )
+def test_cells_can_be_given_up(workshop: Workshop) -> None:
+    first, second = cell(1), cell(2)
+    commands = iter([Command(kind=CommandKind.GIVE_UP_CELLS, cell_ids=(second.cell.cell_id,))])
     events = run(
         pack(first, second), workshop, lambda e: next(commands, None) if e.kind is EventKind.HEARTBEAT else None
     )
     assert kinds(events, second.cell.cell_id)[-1] is EventKind.CELL_INTERRUPTED
     assert kinds(events, first.cell.cell_id)[-1] is EventKind.CELL_FINISHED
-    assert kinds(events, later.cell.cell_id)[-1] is EventKind.CELL_FINISHED
 
 
 def test_waiting_cells_take_the_free_slot(workshop: Workshop) -> None:
