@@ -133,7 +133,10 @@ def _occluded(scorer: TextScorer, label: int) -> Tensor:
             perturbations_per_eval=COPIES,
         )
     )
-    return values_1LH[0, :, 0]  # a token's value stands at every place of its embedding
+    # A token's value stands at every place of its embedding. Masking a token that stays as it is changes nothing but
+    # roundings, since a pass of several copies rounds otherwise than one.
+    is_masked_L = (scorer.embedded_1LH != scorer.reference_1LH).any(dim=-1)[0]
+    return values_1LH[0, :, 0] * is_masked_L
 
 
 def _captum() -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jobs.spec import FailureKind
+from jobs.work_messages import AskedCell
 
 METHODS = ("ig", "occlusion")
 """Integrated gradients; every token masked in turn."""
@@ -15,20 +15,10 @@ DEFAULT_TOP_K = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExplainedCell:
-    """A finished cell."""
-
-    cell_id: str
-    title: str
-    folder: str
-    """Its result folder."""
-
-
-@dataclass(frozen=True, kw_only=True)
 class Request:
     """Which texts and cells, and how."""
 
-    cells: tuple[ExplainedCell, ...]
+    cells: tuple[AskedCell, ...]
     method: str
     """ig | occlusion."""
     texts_file: str | None = None
@@ -46,13 +36,6 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Progress:
-    """How far it is."""
-
-    progress: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class PairAgreement:
     """How far two cells name the same tokens, over all texts and labels."""
 
@@ -66,14 +49,12 @@ class PairAgreement:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What was written, or why nothing was."""
+    """What was written."""
 
-    folder: str = ""
-    num_texts: int = 0
-    num_explained: int = 0
+    folder: str
+    num_texts: int
+    num_explained: int
     """Cells x texts x labels."""
     largest_gap: float | None = None
     """ig: largest difference between a sum of values and the change of the logit that it explains."""
     pairs: tuple[PairAgreement, ...] = ()
-    kind: FailureKind | None = None
-    error: str | None = None

@@ -52,7 +52,7 @@ def texts_in(path: Path) -> list[Text]:
     return found
 
 
-def test_rows_of(cell: CellSpec, count: int, cache: Path) -> list[Text]:
+def rows_of_test_set(cell: CellSpec, count: int, cache: Path) -> list[Text]:
     """Test rows of a cell, spread evenly over its test set.
 
     Args:

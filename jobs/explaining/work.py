@@ -15,12 +15,14 @@ import torch
 from jobs.errors import UserError
 from jobs.explaining.agreement import agreement
 from jobs.explaining.attribution import TextScorer, explain
-from jobs.explaining.cells import DTYPE, FinishedCell, Shelf, finished_cell
 from jobs.explaining.messages import Answer, PairAgreement, Request
 from jobs.explaining.tables import Compared, Explained, plain, write_tables
-from jobs.explaining.texts import Text, test_rows_of, texts_in
+from jobs.explaining.texts import Text, rows_of_test_set, texts_in
 from jobs.explaining.tokens import Tokens, stand_in, tokens_of
+from jobs.finished_cells import FinishedCell, Shelf, finished_cell
 
+DTYPE = "fp32"
+"""Whatever a cell was trained in: values are small differences, which shorter types would drown in rounding."""
 MOST_LABELS = 5
 """Labels of one text that are explained unless they are named: those with the highest logits of all that are said."""
 
@@ -52,8 +54,8 @@ def answer(request: Request, say: Say = lambda _: None) -> Answer:
     cache = Path(request.cache)
     texts = texts_in(Path(request.texts_file)) if request.texts_file else None
     if texts is None:
-        texts = test_rows_of(cells[0].result.cell, request.rows, cache)
-    shelf = Shelf(cache)
+        texts = rows_of_test_set(cells[0].result.cell, request.rows, cache)
+    shelf = Shelf(cache, dtype=DTYPE)
     said = [_what_is_said(cell, texts, shelf) for cell in cells]
     labels = [_labels_of(request, cells, [by_cell[row] for by_cell in said]) for row in range(len(texts))]
     explained: list[list[Explained]] = []
