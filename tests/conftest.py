@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jobs.explaining.messages import ExplainedCell
+
 # Tiny models gain nothing from threads, and threads that wait for busy cores cost a hundredfold.
 os.environ["OMP_NUM_THREADS"] = "1"
 
@@ -17,3 +19,11 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """FineGrid's cache: the user's own when named, so that tiny members are built once, else a fresh one."""
     named = os.environ.get("FINEGRID_CACHE")
     yield Path(named) if named else tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def explained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExplainedCell]:
+    """Finished cells by name, in one results folder that nobody changes."""
+    from tests.fakes.finished_cells import finished_cells  # trains: torch is imported for those who ask
+
+    return finished_cells(tmp_path_factory.mktemp("explained"), cache)
