@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.explaining.messages import ExplainedCell
+from jobs.work_messages import AskedCell
 
 # Tiny models gain nothing from threads, and threads that wait for busy cores cost a hundredfold.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -22,7 +22,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def explained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, ExplainedCell]:
+def explained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, AskedCell]:
     """Finished cells by name, in one results folder that nobody changes."""
     from tests.fakes.finished_cells import finished_cells  # trains: torch is imported for those who ask
 

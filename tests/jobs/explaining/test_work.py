@@ -14,6 +14,7 @@ import pytest
 from jobs.errors import UserError
 from jobs.explaining.messages import Request
 from jobs.explaining.work import MOST_LABELS, answer
+from jobs.work_messages import AskedCell
 
 # PEFT asks transformers for it.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
