@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import QuadMesh
-from matplotlib.colors import Colormap, Normalize
+from matplotlib.colors import Normalize, to_hex
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -19,10 +19,14 @@ from analysis import heatmap_layout as place
 from analysis.aggregate import Key, Pivot, Status
 from analysis.heatmap_layout import GAP, MARGIN, NOTE_SIZE, SMALL_SIZE, HeadLine, Layout, TileText
 from analysis.heatmap_notes import LegendEntry, footnotes, legend_entries
+from analysis.heatmap_standing import Judged, standings_shown
 from analysis.lettering import height_in, wrapped
+from analysis.report_standing import Standing
 from analysis.style import EMPTY, HATCH, INK, PAPER, QUIET, MetricStyle, ink_on, metric_style
 
 HATCHES = {Status.FAILED: "xxxx", Status.NOT_RUN: "///", Status.UNDEFINED: "...."}
+TIED_ON_LIGHT = "#00000030"
+TIED_ON_DARK = "#ffffff55"
 _SWATCH_WIDTH = 0.62
 _SWATCH_HEIGHT = 0.21
 _BAR_WIDTH = 2.2
@@ -45,18 +49,21 @@ class _Page:
         return self.figure.add_axes(box)
 
 
-def draw(pivot: Pivot, *, title: str) -> Figure:
+def draw(pivot: Pivot, *, title: str, judged: Mapping[tuple[Key, Key], Judged] | None = None) -> Figure:
     """Draw a pivot; call it inside `analysis.style.figure_settings`.
 
     Args:
         pivot: at least one row and one column.
         title: the first line of the figure.
+        judged: intervals, and which arms cannot be told from the best of their column; None: spreads alone.
     Returns:
         a figure whose size follows from its content.
     """
     style = metric_style(pivot.metric)
-    layout = place.lay_out(pivot, style, title=title)
-    entries = [_Fitted.of(entry, layout.content_width) for entry in legend_entries(pivot, layout.usual_count)]
+    known = judged or {}
+    layout = place.lay_out(pivot, style, title=title, judged=known)
+    standing = standings_shown(known.values())
+    entries = [_Fitted.of(entry, layout.content_width) for entry in legend_entries(pivot, layout.usual_count, standing)]
     notes = wrapped("\n".join(footnotes(pivot)), NOTE_SIZE, layout.content_width) if footnotes(pivot) else ""
     numbers = [tile.mean for tile in pivot.tiles.values() if tile.mean is not None]
     grid_bottom = layout.grid_top + layout.grid_height
@@ -69,7 +76,7 @@ def draw(pivot: Pivot, *, title: str) -> Figure:
     mesh = _colours(page, pivot, layout, style, norm)
     _headings(page, layout)
     _row_labels(page, layout)
-    _tiles(page, pivot, layout, style, norm)
+    _tiles(page, pivot, layout, style, norm, known)
     _separators(page, pivot, layout)
     if numbers:
         _colour_bar(page, mesh, style, grid_bottom + 0.18)
@@ -150,15 +157,28 @@ def _row_labels(page: _Page, layout: Layout) -> None:
             page.paper.text(right, lower, note, size=SMALL_SIZE, color=QUIET, ha="right", va="center")
 
 
-def _tiles(page: _Page, pivot: Pivot, layout: Layout, style: MetricStyle, norm: Normalize) -> None:
+def _tiles(
+    page: _Page,
+    pivot: Pivot,
+    layout: Layout,
+    style: MetricStyle,
+    norm: Normalize,
+    judged: Mapping[tuple[Key, Key], Judged],
+) -> None:
     colours = style.colours
     for x, y, row, col in _places(pivot, layout):
         tile = pivot.tile(row, col)
-        text = place.tile_text(tile, style, layout.usual_count)
+        own = judged.get((row, col), Judged())
+        text = place.tile_text(tile, style, layout.usual_count, own)
         if tile.status in HATCHES:
             _hatched(page.paper, x, y, layout.tile_width, layout.tile_height, tile.status)
-        ink = INK if tile.mean is None else _ink(colours, norm, tile.mean)
-        _write(page.paper, text, x, y, layout, ink=ink, on_hatch=tile.status in HATCHES)
+        ground = EMPTY if tile.mean is None else to_hex(colours(float(norm(tile.mean))))
+        is_tied = own.standing is Standing.TIED and tile.mean is not None
+        if is_tied:
+            _tied(page.paper, x, y, layout, ground)
+        ink = INK if tile.mean is None else ink_on(ground)
+        plate = ground if is_tied or tile.status in HATCHES else None
+        _write(page.paper, text, x, y, layout, ink=ink, plate=plate)
 
 
 def _places(pivot: Pivot, layout: Layout) -> Iterator[tuple[float, float, Key, Key]]:
@@ -167,8 +187,13 @@ def _places(pivot: Pivot, layout: Layout) -> Iterator[tuple[float, float, Key, K
             yield layout.grid_left + j * layout.tile_width, layout.grid_top + i * layout.tile_height, row, col
 
 
-def _ink(colours: Colormap, norm: Normalize, value: float) -> str:
-    return ink_on(colours(float(norm(value))))
+def _tied(paper: Axes, x: float, y: float, layout: Layout, ground: str) -> None:
+    """Thin lines across a tile that cannot be told from the best of its column."""
+    edge = 0.014
+    line = TIED_ON_LIGHT if ink_on(ground) == "#000000" else TIED_ON_DARK
+    width, height = layout.tile_width - 2 * edge, layout.tile_height - 2 * edge
+    look = {"facecolor": "none", "edgecolor": line, "hatch": "///", "linewidth": 0.0}
+    paper.add_patch(Rectangle((x + edge, y + edge), width, height, **look))
 
 
 def _hatched(paper: Axes, x: float, y: float, width: float, height: float, status: Status) -> None:
@@ -186,18 +211,21 @@ def _hatched(paper: Axes, x: float, y: float, width: float, height: float, statu
     )
 
 
-def _write(paper: Axes, text: TileText, x: float, y: float, layout: Layout, *, ink: str, on_hatch: bool) -> None:
-    """Number or sign with its small lines, centred as one block in the tile."""
+def _write(paper: Axes, text: TileText, x: float, y: float, layout: Layout, *, ink: str, plate: str | None) -> None:
+    """Number or sign with its small lines, centred as one block in the tile; on hatches they stand on a plate."""
     main_height = 0.9 * height_in("x", place.NUMBER_SIZE)
     small_height = 0.95 * height_in("x", SMALL_SIZE)
     block = main_height + len(text.small) * small_height
     centre, top = x + layout.tile_width / 2, y + (layout.tile_height - block) / 2
-    ground = {"facecolor": EMPTY, "edgecolor": "none", "pad": 0.6} if on_hatch else None
+    ground = {"facecolor": plate, "edgecolor": "none", "pad": 0.6} if plate is not None else None
     middle = top + main_height / 2
     paper.text(centre, middle, text.main, size=place.NUMBER_SIZE, color=ink, ha="center", va="center", bbox=ground)
     for number, line in enumerate(text.small):
         middle = top + main_height + (number + 0.5) * small_height
         paper.text(centre, middle, line, size=SMALL_SIZE, color=ink, ha="center", va="center", bbox=ground)
+    if text.sign:
+        corner = (x + 0.05, y + 0.03)
+        paper.text(*corner, text.sign, size=place.SMALL_SIZE + 0.5, color=ink, ha="left", va="top", bbox=ground)
     if text.is_marked:
         paper.text(
             x + layout.tile_width - 0.05,
@@ -259,12 +287,16 @@ def _legend(page: _Page, entries: list[_Fitted], top: float) -> None:
         status = fitted.entry.status
         if status in HATCHES:
             _hatched(page.paper, MARGIN, top, _SWATCH_WIDTH, _SWATCH_HEIGHT, status)
+        elif fitted.entry.is_tied:
+            frame = {"facecolor": EMPTY, "edgecolor": HATCH, "hatch": "///", "linewidth": 0.0}
+            page.paper.add_patch(Rectangle((MARGIN, top), _SWATCH_WIDTH, _SWATCH_HEIGHT, **frame))
         elif status is Status.NOT_DECLARED:
             frame = Rectangle(
                 (MARGIN, top), _SWATCH_WIDTH, _SWATCH_HEIGHT, facecolor=PAPER, edgecolor=HATCH, linewidth=0.6
             )
             page.paper.add_patch(frame)
-        ground = {"facecolor": EMPTY, "edgecolor": "none", "pad": 0.6} if status in HATCHES else None
+        is_hatched = status in HATCHES or fitted.entry.is_tied
+        ground = {"facecolor": EMPTY, "edgecolor": "none", "pad": 0.6} if is_hatched else None
         middle = top + _SWATCH_HEIGHT / 2
         page.paper.text(
             MARGIN + _SWATCH_WIDTH / 2, middle, fitted.entry.sign, size=NOTE_SIZE, ha="center", va="center", bbox=ground

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from analysis.aggregate import NAMING_AXES, Key, Pivot, Status, Tile
+from analysis.heatmap_standing import Judged
 from analysis.lettering import distinct, drawable, height_in, width_in, wrapped
+from analysis.report_standing import Standing
 from analysis.style import MetricStyle, short_setting
 
 TITLE_SIZE: Final = 13.0
@@ -31,6 +33,12 @@ FAILED_SIGN: Final = "✗"
 NOT_RUN_SIGN: Final = "⋯"
 UNDEFINED_SIGN: Final = "∅"
 MARK_SIGN: Final = "*"
+BEST_SIGN: Final = "★"
+TIED_SIGN: Final = "≈"
+MODELS_SIGN: Final = "?"
+STANDING_SIGNS: Final = {Standing.BEST: BEST_SIGN, Standing.TIED: TIED_SIGN, Standing.MODELS: MODELS_SIGN}
+"""Signs of arms beside the best of their column; one that is shown to be worse has none."""
+_NOT_JUDGED: Final = Judged()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,8 @@ class TileText:
     main: str
     small: tuple[str, ...] = ()
     is_marked: bool = False
+    sign: str = ""
+    """Where the arm stands in its column; empty where it is shown to be worse, or nothing is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,18 +107,23 @@ class Layout:
         return self.content_width + 2 * MARGIN
 
 
-def lay_out(pivot: Pivot, style: MetricStyle, *, title: str) -> Layout:
+def lay_out(
+    pivot: Pivot, style: MetricStyle, *, title: str, judged: Mapping[tuple[Key, Key], Judged] | None = None
+) -> Layout:
     """Measure all texts and place the grid so that none is cut and none touches another.
 
     Args:
         pivot: rows, columns and tiles.
         style: how the metric is written.
         title: what the figure shows; may be of any length.
+        judged: intervals and standings of tiles.
     Returns:
         the layout of everything above and beside the grid; notes under it follow from `content_width`.
     """
     usual = _usual_count(pivot)
-    texts = [tile_text(pivot.tile(row, col), style, usual) for row in pivot.rows for col in pivot.cols]
+    known = judged or {}
+    places = [(row, col) for row in pivot.rows for col in pivot.cols]
+    texts = [tile_text(pivot.tile(*place), style, usual, known.get(place, _NOT_JUDGED)) for place in places]
     tile_width = _tile_width(texts)
     most_lines = max((len(text.small) for text in texts), default=0)
     row_labels, row_notes = _row_labels(pivot)
@@ -120,7 +135,7 @@ def lay_out(pivot: Pivot, style: MetricStyle, *, title: str) -> Layout:
     )
     content_width = max(label_width + GAP + len(pivot.cols) * tile_width, _LEAST_CONTENT_WIDTH)
     title = wrapped(drawable(title), TITLE_SIZE * 1.06, content_width, max_lines=3)
-    subtitle = wrapped(_subtitle(pivot, usual), SUBTITLE_SIZE, content_width)
+    subtitle = wrapped(_subtitle(pivot, usual, known.values()), SUBTITLE_SIZE, content_width)
     above = MARGIN + height_in(title, TITLE_SIZE) + height_in(subtitle, SUBTITLE_SIZE) + 1.6 * GAP
     label_height = max(
         height_in(label, LABEL_SIZE) + (height_in(note, SMALL_SIZE) if note else 0)
@@ -141,17 +156,20 @@ def lay_out(pivot: Pivot, style: MetricStyle, *, title: str) -> Layout:
     )
 
 
-def tile_text(tile: Tile, style: MetricStyle, usual_count: int) -> TileText:
-    """What a tile says: number and spread, or the sign and word for why there is none."""
+def tile_text(tile: Tile, style: MetricStyle, usual_count: int, judged: Judged = _NOT_JUDGED) -> TileText:
+    """What a tile says: number and interval or spread, or the sign and word for why there is none."""
     marked = tile.marked > 0
     count = f"n={len(tile.numbers)}/{tile.declared}" if len(tile.numbers) < tile.declared else f"n={tile.declared}"
     if tile.mean is not None:
         small = [] if tile.sd is None else [f"±{style.text(tile.sd)}"]
+        if judged.low is not None and judged.high is not None:
+            small = [f"{style.text(judged.low)}–{style.text(judged.high)}"]
         if tile.failed:
             count = f"{count} {FAILED_SIGN}"
         if len(tile.numbers) != usual_count:
             small.append(count)
-        return TileText(main=style.text(tile.mean), small=tuple(small), is_marked=marked)
+        sign = "" if judged.standing is None else STANDING_SIGNS.get(judged.standing, "")
+        return TileText(main=style.text(tile.mean), small=tuple(small), is_marked=marked, sign=sign)
     signs = {
         Status.FAILED: (FAILED_SIGN, "failed"),
         Status.UNDEFINED: (UNDEFINED_SIGN, "undefined"),
@@ -206,7 +224,10 @@ def _usual_count(pivot: Pivot) -> int:
 
 
 def _tile_width(texts: Sequence[TileText]) -> float:
-    widths = [width_in(text.main, NUMBER_SIZE) + (0.32 if text.is_marked else 0.14) for text in texts]
+    widths = [
+        width_in(text.main, NUMBER_SIZE) + 0.14 + 0.18 * (text.is_marked or bool(text.sign)) + 0.12 * bool(text.sign)
+        for text in texts
+    ]
     widths += [width_in(line, SMALL_SIZE) + 0.12 for text in texts for line in text.small]
     return max(_LEAST_TILE_WIDTH, *widths)
 
@@ -278,9 +299,12 @@ def _head_line(name: str, spans: Sequence[Span], tile_width: float, *, is_quiet:
     return HeadLine(name=name, spans=placed, turned=turned, height=height + 0.07, is_quiet=is_quiet)
 
 
-def _subtitle(pivot: Pivot, usual: int) -> str:
+def _subtitle(pivot: Pivot, usual: int, judged: Collection[Judged]) -> str:
+    has_interval = any(one.low is not None for one in judged)
     over = [{"seed": "seeds"}.get(name, axis_text(name)) for name in pivot.averaged]
     if not over or (usual <= 1 and all(tile.declared <= 1 for tile in pivot.tiles.values())):
-        return "one cell in each tile: no spread can be shown"
+        spread = "95 % intervals allow for other test rows" if has_interval else "no spread can be shown"
+        return f"one cell in each tile: {spread}"
     noun = " and ".join([", ".join(over[:-1]), over[-1]] if len(over) > 1 else over)
-    return f"mean over {noun}, n = {usual} unless noted; ± standard deviation over the same cells"
+    spread = "under it its 95 % interval" if has_interval else "± standard deviation over the same cells"
+    return f"mean over {noun}, n = {usual} unless noted; {spread}"

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from analysis.aggregate import Pivot, Status
-from analysis.heatmap_layout import FAILED_SIGN, MARK_SIGN, NOT_RUN_SIGN, UNDEFINED_SIGN, axis_text, chance_level
+from analysis.heatmap_layout import (
+    FAILED_SIGN,
+    MARK_SIGN,
+    NOT_RUN_SIGN,
+    STANDING_SIGNS,
+    UNDEFINED_SIGN,
+    axis_text,
+    chance_level,
+)
 from analysis.lettering import drawable
 from analysis.loading import COSTS, SOLO_COSTS
+from analysis.report_standing import Standing
 
 _MOST_ITEMS = 4
 _ATTRIBUTED = (
@@ -28,14 +37,20 @@ class LegendEntry:
     text: str
     status: Status | None = None
     """Whose hatching the swatch shows; None for signs that stand on a number."""
+    is_tied: bool = False
+    """The swatch shows the hatching of arms that cannot be told from the best."""
 
 
-def legend_entries(pivot: Pivot, usual_count: int) -> tuple[LegendEntry, ...]:
+def legend_entries(pivot: Pivot, usual_count: int, standing: Collection[Standing] = ()) -> tuple[LegendEntry, ...]:
     """Explain the signs that occur in a figure, and no others."""
     tiles = [pivot.tile(row, col) for row in pivot.rows for col in pivot.cols]
     found = {tile.status for tile in tiles}
     partial = [tile for tile in tiles if tile.numbers and len(tile.numbers) < tile.declared]
-    entries = []
+    entries = [
+        LegendEntry(sign=sign, text=str(each), is_tied=each is Standing.TIED)
+        for each, sign in STANDING_SIGNS.items()
+        if each in standing
+    ]
     if Status.FAILED in found:
         text = f"failed: {_kinds(pivot)}" if pivot.failures else "failed"
         entries.append(LegendEntry(sign=FAILED_SIGN, text=text, status=Status.FAILED))

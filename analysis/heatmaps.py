@@ -6,15 +6,18 @@ import dataclasses
 import difflib
 import io
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from analysis.aggregate import Key, Pivot, default_axes, pivot
+from analysis.arguments import ResultsArgument
 from analysis.heatmap_figure import draw
 from analysis.heatmap_layout import axis_text, key_text
+from analysis.heatmap_standing import Judged, evidence_of, judged_tiles
 from analysis.loading import COST_SPLIT, COSTS, Results, load
 from analysis.style import figure_settings, metric_style
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
@@ -82,7 +85,7 @@ def draw_chosen(
     cols = cols or [axis for axis in default_cols if axis not in rows]
     chosen = pivot(loaded, metric=name, split=split, row_axes=rows, col_axes=cols)
     stem = _slug(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}")
-    return _save_all(out, iter([(stem, chosen, _title(chosen))]))
+    return _save_all(out, iter([_Picture(stem=stem, shown=chosen, title=_title(chosen))]))
 
 
 def resolve_metric(results: Results, metric: str | None, split: str | None) -> tuple[str, str]:
@@ -131,11 +134,27 @@ def check_axes(results: Results, rows: Sequence[str], cols: Sequence[str]) -> No
         raise UserError(f"axis {', '.join(twice)} is named twice: rows and columns must differ")
 
 
-def _default_figures(results: Results, metric: str, split: str) -> Iterator[tuple[str, Pivot, str]]:
-    """File name, layout and title of each default figure."""
+@dataclass(frozen=True, kw_only=True)
+class _Picture:
+    """One heatmap to be saved."""
+
+    stem: str
+    shown: Pivot
+    title: str
+    judged: Mapping[tuple[Key, Key], Judged] = field(default_factory=dict)
+
+
+def _default_figures(results: Results, metric: str, split: str) -> Iterator[_Picture]:
+    """Every default figure: all arms in one, then one a model, with intervals and with signs beside the best."""
     rows, cols = default_axes(results)
+    evidence = evidence_of(results, metric, split)
     everything = pivot(results, metric=metric, split=split, row_axes=rows, col_axes=cols)
-    yield f"{_file_metric(metric, split)}-models", everything, _title(everything)
+    yield _Picture(
+        stem=f"{_file_metric(metric, split)}-models",
+        shown=everything,
+        title=_title(everything),
+        judged=judged_tiles(everything, evidence),
+    )
     data_cols = [axis for axis in cols if axis != "num_labels"]
     stems: set[str] = set()
     for key in everything.rows:
@@ -144,7 +163,10 @@ def _default_figures(results: Results, metric: str, split: str) -> Iterator[tupl
         one = pivot(_only(results, rows, key), metric=metric, split=split, row_axes=["num_labels"], col_axes=data_cols)
         name = key_text(rows, key, is_baseline=False)
         stem = _distinct_stem(f"{_file_metric(metric, split)}-model-{_slug(name)}", stems)
-        yield stem, one, f"{_title(one)}\n{name}"
+        arm = dict(zip(rows, key, strict=True))
+        yield _Picture(
+            stem=stem, shown=one, title=f"{_title(one)}\n{name}", judged=judged_tiles(one, evidence, arm=arm)
+        )
 
 
 def _only(results: Results, axes: Sequence[str], key: Key) -> Results:
@@ -162,16 +184,16 @@ def _title(shown: Pivot) -> str:
     return f"{shown.grid}: {axis_text(shown.metric)}{where}{unit}"
 
 
-def _save_all(folder: Path, figures: Iterator[tuple[str, Pivot, str]]) -> list[Path]:
+def _save_all(folder: Path, pictures: Iterator[_Picture]) -> list[Path]:
     written = []
-    for stem, shown, title in figures:
-        if not shown.rows or not shown.cols:
-            raise UserError(f"{shown.grid}: no declared cells to draw")
-        written += _save(folder / stem, shown, title)
+    for picture in pictures:
+        if not picture.shown.rows or not picture.shown.cols:
+            raise UserError(f"{picture.shown.grid}: no declared cells to draw")
+        written += _save(folder / picture.stem, picture)
     return written
 
 
-def _save(stem: Path, shown: Pivot, title: str) -> list[Path]:
+def _save(stem: Path, picture: _Picture) -> list[Path]:
     """Write one figure as PNG and SVG; equal input gives equal bytes."""
     try:
         stem.parent.mkdir(parents=True, exist_ok=True)
@@ -181,9 +203,9 @@ def _save(stem: Path, shown: Pivot, title: str) -> list[Path]:
         ) from error
     paths = []
     with figure_settings():
-        figure = draw(shown, title=title)
+        figure = draw(picture.shown, title=picture.title, judged=picture.judged)
         longest = max(figure.get_size_inches())
-        metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": "FineGrid", "Title": title}}
+        metadata = {"png": {"Software": None}, "svg": {"Date": None, "Creator": "FineGrid", "Title": picture.title}}
         for kind, facts in metadata.items():
             content = io.BytesIO()
             figure.savefig(content, format=kind, dpi=min(DOTS_PER_INCH, _MOST_PIXELS / longest), metadata=facts)
@@ -231,7 +253,7 @@ def _split_axes(text: str | None) -> list[str]:
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    results: ResultsArgument,
     metric: Annotated[str | None, typer.Option(help="Metric [accuracy]; val_ in front for validation rows.")] = None,
     rows: Annotated[str | None, typer.Option(help="Axes of the rows, with commas between.")] = None,
     cols: Annotated[str | None, typer.Option(help="Axes of the columns, with commas between.")] = None,

@@ -12,6 +12,7 @@ import jinja2
 import typer
 from markupsafe import Markup
 
+from analysis.arguments import ResultsArgument
 from analysis.loading import Results, load
 from analysis.report_facts import CONFIG_FILE, Facts, config_text, read_facts
 from analysis.report_model import TABLE_NAMES, Page, page_of
@@ -104,7 +105,7 @@ def _policy_hash(text: str) -> str:
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    results: ResultsArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the report [RESULTS/report].")] = None,
 ) -> None:
     """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""

@@ -11,9 +11,13 @@ from matplotlib.colors import to_hex
 from analysis.aggregate import DATA_AXES
 from analysis.arms import Estimate, Point, columns_of
 from analysis.heatmap_layout import (
+    BEST_SIGN,
     FAILED_SIGN,
     MARK_SIGN,
+    MODELS_SIGN,
     NOT_RUN_SIGN,
+    STANDING_SIGNS,
+    TIED_SIGN,
     UNDEFINED_SIGN,
     axis_text,
     value_text,
@@ -23,9 +27,6 @@ from analysis.report_standing import Place, Standing
 from analysis.report_text import visible
 from analysis.style import MetricStyle, ink_on
 
-BEST_SIGN: Final = "★"
-TIED_SIGN: Final = "≈"
-MODELS_SIGN: Final = "?"
 SHADES: Final = 50
 """Steps of the colour scale: the page has one CSS class a step, and no inline style."""
 
@@ -138,7 +139,6 @@ def shade_rules(style: MetricStyle) -> str:
     return "\n".join(rules)
 
 
-_SIGNS: Final = {Standing.BEST: BEST_SIGN, Standing.TIED: TIED_SIGN, Standing.MODELS: MODELS_SIGN}
 _CLASSES: Final = {Standing.BEST: " best", Standing.TIED: " tied"}
 
 
@@ -150,7 +150,7 @@ def _tile(
     if one.mean is None:
         text, word = _missing(one)
         return Shown(text=text, small=word, sign="", css="gap", label=word, index=index)
-    sign = "" if standing is None else _SIGNS.get(standing, "")
+    sign = "" if standing is None else STANDING_SIGNS.get(standing, "")
     low, high = limits
     share = min(1.0, max(0.0, (one.mean - low) / (high - low)))
     small = "" if one.low is None or one.high is None else f"{style.text(one.low)}–{style.text(one.high)}"

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import operator
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from markupsafe import Markup
 
-from analysis.answers import BestArm, best_arms
-from analysis.arms import Estimate, estimates, estimates_frame
-from analysis.comparing import Comparison, compare, comparisons_frame
+from analysis.answers import BestArm
+from analysis.arms import Estimate, estimates_frame
+from analysis.comparing import Comparison, comparisons_frame
+from analysis.figures.material import Material
 from analysis.loading import Results
 from analysis.report_answers import Answer, answers_of
 from analysis.report_charts import size_charts
@@ -30,15 +30,11 @@ from analysis.report_sections import (
     provenance_listings,
 )
 from analysis.report_standing import standings
-from analysis.style import metric_style
 from analysis.tables import Table
 from jobs.errors import one_line
 
-SPLIT: Final = "test"
-MOST_PAIRS: Final = 20_000
 TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "per_label")
 """Every table that a report may have; those without rows are not written."""
-_PREFERRED: Final = ("accuracy", "f1_macro")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +71,9 @@ def page_of(results: Results, facts: Facts) -> Page:
     Raises:
         EnvironmentProblem: predictions are there but cannot be read.
     """
-    metric = main_metric(results, facts)
-    style = metric_style(metric)
-    found = _briefly_named(estimates(results, metric=metric, split=SPLIT))
-    compared, pairs_note = _compared(found)
-    best = best_arms(found, compared)
+    material = Material(results=results, select_on=facts.select_on)
+    metric, style, found = material.metric, material.style, material.found
+    compared, best = material.compared, material.best
     marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)
@@ -94,7 +88,7 @@ def page_of(results: Results, facts: Facts) -> Page:
         heatmap=heatmap(found, standing, style=style, facts=facts, marks=marks) if found else None,
         charts=size_charts(found, style),
         shade_css=shade_rules(style),
-        pairs_note=pairs_note,
+        pairs_note=material.pairs_note,
         comparisons=comparison_listings(compared, best),
         labels=label_listings(results, found, best),
         provenance=provenance_listings(results, facts, found),
@@ -102,47 +96,6 @@ def page_of(results: Results, facts: Facts) -> Page:
         failures=failure_listings(results, facts),
         tables=_tables(results, facts, found, compared, best, answers),
     )
-
-
-def main_metric(results: Results, facts: Facts) -> str:
-    """The metric of the report: what the recipe selects on, else accuracy, else macro F1, if the store has it."""
-    table = results.metrics
-    whole = table[(table["split"] == SPLIT) & (table["label"].fillna("") == "") & table["value"].notna()]
-    names = set(whole["name"])
-    wanted = [facts.select_on] if facts.select_on is not None else []
-    for name in (*wanted, *_PREFERRED, *sorted(names)):
-        style = metric_style(name)
-        if name in names and style.is_share and style.better == "higher":
-            return str(name)
-    return _PREFERRED[0]
-
-
-def _briefly_named(found: Sequence[Estimate]) -> tuple[Estimate, ...]:
-    """The same estimates; a dataset or protocol that all columns share is not repeated in every sentence."""
-    shared = [axis for axis in ("dataset", "protocol") if len({one.column[axis] for one in found}) == 1]
-    return tuple(replace(one, column=one.column.without(*shared)) for one in found)
-
-
-def _compared(found: Sequence[Estimate]) -> tuple[tuple[Comparison, ...], str]:
-    """All pairs of every column, or, when they are too many, those that the declaration sets side by side."""
-    if not any(one.answers is not None for one in found):
-        return (), ""
-    sizes = Counter(one.column.key for one in found)
-    pairs = sum(size * (size - 1) // 2 for size in sizes.values())
-    if pairs <= MOST_PAIRS:
-        return compare(found), ""
-    note = (
-        f"{pairs:,} pairs of arms are more than this page compares ({MOST_PAIRS:,}). Compared are arms that differ in "
-        "one setting, and arms with baselines; which pairs these are does not depend on any score. An arm that was not "
-        "compared with the best of its column counts as not told from it."
-    )
-    return compare(found, keep=_is_declared_pair), note
-
-
-def _is_declared_pair(first: Estimate, second: Estimate) -> bool:
-    if first.is_baseline or second.is_baseline:
-        return True
-    return bool(sum(map(operator.ne, first.arm.key, second.arm.key)) == 1)
 
 
 def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analysis.arguments import ResultsArgument
 from analysis.figures.catalogue import FIGURES, chosen_names, draw_figures
 from analysis.figures.material import Material
 from analysis.loading import load
@@ -18,7 +19,7 @@ FOLDER = "figures"
 
 
 def command(
-    results: Annotated[Path, typer.Argument(help="Results folder.")],
+    results: ResultsArgument,
     only: Annotated[list[str] | None, typer.Option(help=f"Names, with commas between: {', '.join(FIGURES)}.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the files [RESULTS/report/figures].")] = None,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,7 +56,12 @@ class Priced:
 
 @styled
 def score_against_cost(
-    points: Sequence[Priced], style: MetricStyle, *, cost: str, axes: Axes | None = None, best: str = "higher"
+    points: Sequence[Priced],
+    style: MetricStyle,
+    *,
+    cost: str,
+    places: Mapping[str, int] | None = None,
+    axes: Axes | None = None,
 ) -> Axes:
     """Draw scores over a cost on a logarithmic scale, and the line that nothing cheaper passes.
 
@@ -64,13 +69,14 @@ def score_against_cost(
         points: one an arm; costs above 0.
         style: of the score.
         cost: name of the horizontal axis.
+        places: of the arms, by title, so that one has the same colour in every panel; None: their order here.
         axes: to draw on; None: new ones.
-        best: which scores are good, higher or lower.
     Returns:
         the axes.
     """
     axes = axes if axes is not None else new_axes(*_PANEL)
-    for place, one in enumerate(points):
+    for order, one in enumerate(points):
+        place = order if places is None else places[one.title]
         if one.low is not None and one.high is not None:
             axes.plot([one.cost, one.cost], [one.low, one.high], color=colour(place), linewidth=1.3, alpha=0.55)
         look: dict[str, Any] = {
@@ -80,7 +86,7 @@ def score_against_cost(
             "zorder": 3,
         }
         axes.plot([one.cost], [one.score], linestyle="none", label=label_of(one.title), **look)
-    front = _front(points, best)
+    front = _front(points, style.better)
     axes.set_xscale("log")
     low, high = min(one.cost for one in points), max(one.cost for one in points)
     axes.set_xlim(low / 1.6, high * 1.6)
@@ -149,23 +155,10 @@ def score_against_costs(material: Material, here: Sequence[Estimate], *, title: 
     style = metric_style(here[0].metric)
     order = {one.arm.title: place for place, one in enumerate(here)}
     for axes, (_, name, points) in zip(panels, shown, strict=True):
-        _same_looks(axes, points, order, style, name)
+        score_against_cost(points, style, cost=name, places=order, axes=axes)
     entitle(panels[0], title)
     key(panels[min(1, len(panels) - 1)])
     return tuple(panels)
-
-
-def _same_looks(axes: Axes, points: Sequence[Priced], order: dict[str, int], style: MetricStyle, name: str) -> None:
-    """Draw points so that an arm has the same colour in every panel, also where others are missing."""
-    score_against_cost(points, style, cost=name, axes=axes, best=style.better or "higher")
-    dots = [line for line in axes.lines if line.get_marker() not in ("None", "", None)]
-    stems = [line for line in axes.lines if line.get_alpha() == 0.55]
-    with_interval = [one for one in points if one.low is not None and one.high is not None]
-    for line, one in zip(dots, points, strict=True):
-        line.set_color(colour(order[one.title]))
-        line.set_marker(MARKERS[order[one.title] % len(MARKERS)])
-    for line, one in zip(stems, with_interval, strict=True):
-        line.set_color(colour(order[one.title]))
 
 
 def plan_score_against_cost(material: Material) -> Drawn:

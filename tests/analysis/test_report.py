@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from analysis import report, report_model, report_sections
+from analysis import report, report_model, report_numbers, report_sections
 from analysis.loading import Results, results_from
 from analysis.report import page_from, render, save, write_report
 from analysis.report_facts import CellFacts, Facts, facts_from, repeat_command
 from analysis.report_heatmap import BEST_SIGN, MODELS_SIGN, TIED_SIGN
-from analysis.report_model import main_metric
+from analysis.report_numbers import main_metric
 from grid.cli import app
 from tests.analysis.answer_sheets import results_of, sheets_of
 from tests.analysis.browser import browser, find_browser
@@ -166,12 +166,12 @@ def test_multi_label_grids_use_macro_f1() -> None:
 def test_the_metric_is_the_recipes_where_it_can_be() -> None:
     results = grid_of(models=("a",), labels=(2,), samples=(800,))
     both = replace(results, metrics=results.metrics)
-    assert main_metric(both, Facts(select_on="f1_macro")) == "accuracy"
-    assert main_metric(both, Facts(select_on="loss")) == "accuracy"
+    assert main_metric(both, "f1_macro") == "accuracy"
+    assert main_metric(both, "loss") == "accuracy"
     extra = [number(row, 0.5, name="f1_macro") for row in results.cells.to_dict("records")]
     more = results_from("g", results.cells.to_dict("records"), [*results.metrics.to_dict("records"), *extra])
-    assert main_metric(more, Facts(select_on="f1_macro")) == "f1_macro"
-    assert main_metric(more, Facts()) == "accuracy"
+    assert main_metric(more, "f1_macro") == "f1_macro"
+    assert main_metric(more, None) == "accuracy"
 
 
 def test_failed_missing_and_marked_cells_are_shown() -> None:
@@ -244,7 +244,7 @@ def test_too_many_pairs_are_chosen_by_declaration(tmp_path: Path, monkeypatch: p
     shares = {(m, s, 2, 800): 0.7 for m in ("a", "b") for s in ("lora", "full")} | {("", "tfidf", 2, 800): 0.6}
     results = results_of(tmp_path, sheets_of(shares))
     assert len(page_from(results).comparisons[0].rows) == 10
-    monkeypatch.setattr(report_model, "MOST_PAIRS", 9)
+    monkeypatch.setattr(report_numbers, "MOST_PAIRS", 9)
     page = page_from(results)
     pairs = {row.texts[:2] for row in page.comparisons[0].rows}
     assert len(pairs) == 8
