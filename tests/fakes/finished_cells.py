@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.explaining.messages import ExplainedCell
+from jobs.work_messages import AskedCell
 from jobs.spec import (
     CellSpec,
     ComputeSpec,
@@ -54,14 +54,14 @@ CELLS = {
 _PACKS = (("full", "no weights"), ("lora", "several"), ("baseline",))
 
 
-def finished_cells(results: Path, cache: Path) -> dict[str, ExplainedCell]:
+def finished_cells(results: Path, cache: Path) -> dict[str, AskedCell]:
     """Train all cells into a results folder."""
     workshop = Workshop(results, cache)
     folders = {}
     for names in _PACKS:
         folders |= _run([CELLS[name] for name in names], workshop)
     return {
-        name: ExplainedCell(cell_id=cell.cell_id, title=cell.title, folder=folders[cell.cell_id])
+        name: AskedCell(cell_id=cell.cell_id, title=cell.title, folder=folders[cell.cell_id])
         for name, cell in CELLS.items()
     }
 
