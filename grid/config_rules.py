@@ -35,7 +35,7 @@ def data_problems(data: DataSpec) -> list[Problem]:
         problems.append(Problem("dataset.label_columns", "two or more different columns, one a label"))
     if data.validation == "test" and data.protocol != "official":
         problems.append(_only("validation", data.validation, "protocol: official"))
-    return problems + _protocol(data) + _sizes(data) + _shape(data)
+    return problems + _protocol(data) + _sizes(data) + _shape(data) + _augment(data)
 
 
 def recipe_problems(recipe: RecipeSpec, task: str) -> list[Problem]:
@@ -128,7 +128,7 @@ def _replay(data: DataSpec) -> list[Problem]:
     if data.num_samples not in REPLAY_SAMPLES:
         rule = f"the published experiment has {_listed(REPLAY_SAMPLES)} rows only"
         problems.append(Problem("dataset.num_samples", rule, str(data.num_samples or "all")))
-    for key in ("clean", "keep_matching", "drop_matching", "label_groups"):
+    for key in ("clean", "keep_matching", "drop_matching", "label_groups", "augment"):
         if getattr(data, key):
             problems.append(Problem(f"dataset.{key}", "protocol replay uses the published rows as they are"))
     if data.labels is not None:
@@ -173,6 +173,17 @@ def _shape(data: DataSpec) -> list[Problem]:
             rule = "names no group of dataset.label_groups"
             problems.append(Problem("dataset.labels", rule, ", ".join(unknown[:10]), ", ".join(names[:10])))
     return problems
+
+
+def _augment(data: DataSpec) -> list[Problem]:
+    if data.augment and data.augment_to is None:
+        hint = "rows for training that each label should have, such as 100"
+        return [Problem("dataset.augment_to", "is required with augment", None, hint)]
+    if data.augment:
+        return []
+    keys = ("augment_to", "augment_copies", "augment_share")
+    given = [key for key in keys if getattr(data, key) != getattr(_DEFAULT, key)]
+    return [_only(key, getattr(data, key), "augment: [drop_words, ...]") for key in given]
 
 
 def _listed(numbers: tuple[int, ...]) -> str:

@@ -87,6 +87,10 @@ class DatasetSection(_Section):
     keep_matching: Pattern | None = _DATA.keep_matching
     drop_matching: Pattern | None = _DATA.drop_matching
     label_columns: Annotated[list[ShortText], Field(max_length=1000)] = Field(default_factory=list)
+    augment: list[Literal["drop_words", "swap_words", "repeat_words"]] = Field(default_factory=list)
+    augment_to: Count | None = _DATA.augment_to
+    augment_copies: Annotated[int, Field(ge=1, le=100)] = _DATA.augment_copies
+    augment_share: Annotated[float, Field(gt=0, lt=1)] = _DATA.augment_share
     validation: Literal["own", "test"] = "own"
     label_groups: Literal["ekman", "sentiment"] | LabelGroups | None = None
 

@@ -72,6 +72,10 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
         "label_groups": None,
         "label_columns": [],
         "validation": "own",
+        "augment": [],
+        "augment_to": None,
+        "augment_copies": 4,
+        "augment_share": 0.1,
     },
     "recipe": {
         "epochs": 5,

@@ -87,6 +87,14 @@ class DataSpec:
     """Labels that count as one; labels in no group, and rows with no other, are dropped. None: labels as they are."""
     label_columns: tuple[str, ...] = ()
     """Columns of 0 and 1, one a label, in place of `label_column` (for source `files`)."""
+    augment: tuple[str, ...] = ()
+    """How copies of rare labels' training rows are altered: drop_words | swap_words | repeat_words; none: no copies."""
+    augment_to: int | None = None
+    """With augment: labels with fewer training rows are filled up to this many."""
+    augment_copies: int = 4
+    """With augment: most copies of one row."""
+    augment_share: float = 0.1
+    """With augment: share of a text's words that is altered; always at least one word."""
     validation: str = "own"
     """own: rows that are in no other split. test: the test rows, as some published experiments did; marked."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jobs.data.augmenting import Augmented, augmented
 from jobs.data.loading import read_rows
 from jobs.data.protocols import PROTOCOLS
 from jobs.data.rows import Corpus, DataFacts, Int64, PreparedData, Split, split_hash
@@ -52,14 +53,21 @@ def prepare(spec: DataSpec, *, seed: int, cache: Path | None = None) -> Prepared
         name: _hashed_split(corpus, selection.labels, is_multi, rows.tobytes())
         for name, rows in (("train", selection.train), ("validation", selection.validation), ("test", selection.test))
     }
+    names = tuple(corpus.label_names[label] for label in selection.labels)
+    more = Augmented(train=hashed["train"][0])
+    if spec.augment:
+        used = np.concatenate([selection.train, selection.validation, selection.test])
+        taken = set(corpus.text_keys[used].tolist())
+        more = augmented(more.train, spec, seed=seed, num_labels=len(names), taken=taken)
+        hashed["train"] = more.train, split_hash(more.train, names)
     return PreparedData(
-        label_names=tuple(corpus.label_names[label] for label in selection.labels),
-        train=hashed["train"][0],
+        label_names=names,
+        train=more.train,
         validation=hashed["validation"][0],
         test=hashed["test"][0],
         hashes={name: digest for name, (_, digest) in hashed.items()},
-        counts={**corpus.counts, **selection.counts},
-        marks=corpus.marks + selection.marks,
+        counts={**corpus.counts, **selection.counts, **more.counts},
+        marks=corpus.marks + selection.marks + more.marks,
     )
 
 

@@ -81,7 +81,7 @@ class Corpus:
         They find duplicates and decide the order in which rows are drawn, so that a draw depends on the
         texts alone: not on row order, file format, or a library's random generator.
         """
-        digests = b"".join(hashlib.blake2b(levelled(text), digest_size=8).digest() for text in self.texts)
+        digests = b"".join(_digest(text) for text in self.texts)
         return np.frombuffer(digests, dtype="<u8").astype(np.uint64)
 
     def has_label(self, label: int) -> Bools:
@@ -100,6 +100,15 @@ def levelled(text: str) -> bytes:
     """The form in which two texts count as the same: case, spacing and compatibility characters levelled."""
     plain = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return " ".join(plain.casefold().split()).encode("utf-8")
+
+
+def text_key(text: str) -> int:
+    """One of `Corpus.text_keys`, of any text."""
+    return int.from_bytes(_digest(text), "little")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(levelled(text), digest_size=8).digest()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -136,7 +136,8 @@ def _occluded(scorer: TextScorer, label: int) -> Tensor:
     # A token's value stands at every place of its embedding. Masking a token that stays as it is changes nothing but
     # roundings, since a pass of several copies rounds otherwise than one.
     is_masked_L = (scorer.embedded_1LH != scorer.reference_1LH).any(dim=-1)[0]
-    return values_1LH[0, :, 0] * is_masked_L
+    values_L: Tensor = values_1LH[0, :, 0] * is_masked_L
+    return values_L
 
 
 def _captum() -> Any:

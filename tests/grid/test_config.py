@@ -506,3 +506,16 @@ def test_evaluation_is_declared_and_its_grid_checked() -> None:
     assert [problem.path for problem in problems_of(evaluation={"calibration": ["plat"]})] == [
         "evaluation.calibration[0]"
     ]
+
+
+def test_copies_of_rare_labels_need_a_goal_and_stay_out_of_published_rows() -> None:
+    assert problems_of(dataset={"augment": ["drop_words"], "augment_to": 20}) == []
+    (problem,) = problems_of(dataset={"augment": ["drop_words"]})
+    assert (problem.path, problem.rule) == ("dataset.augment_to", "is required with augment")
+    paths = [problem.path for problem in problems_of(dataset={"augment_to": 20, "augment_share": 0.5})]
+    assert paths == ["dataset.augment_to", "dataset.augment_share"]
+    (problem,) = problems_of(dataset={"augment": ["drop_word"], "augment_to": 20})
+    assert problem.path == "dataset.augment[0]" and "drop_words" in str(problem)
+    replay = {"protocol": "replay", "source": "files", "path": "/", "augment": ["drop_words"], "augment_to": 20}
+    found = problems_of(dataset=replay, axes={"num_labels": [2], "num_samples": [800]})
+    assert "dataset.augment" in [problem.path for problem in found]
