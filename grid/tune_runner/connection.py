@@ -25,7 +25,7 @@ from grid.tune_runner.environment import ADDRESS_VARIABLE
 from grid.tune_runner.private_ray import PrivateRay
 from grid.tune_runner.process_record import FILE_NAME, end_recorded
 from grid.tune_runner.ray_log import RayLog
-from grid.watchdog import Lost, Pulse, Watchdog
+from grid.tune_runner.watchdog import Pulse, RayLost, Watchdog
 from jobs.errors import EnvironmentProblem
 
 _ANSWER_TIMEOUT_S = 10.0
@@ -152,9 +152,9 @@ class RayConnection:
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
-            with self.watchdog.inside() if self.watchdog is not None else nullcontext():
+            with self.watchdog.inside_ray() if self.watchdog is not None else nullcontext():
                 yield
-        except Lost as loss:
+        except RayLost as loss:
             raise EnvironmentProblem(f"Ray is lost: {loss}.") from None
 
 

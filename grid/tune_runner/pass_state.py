@@ -13,7 +13,7 @@ from grid.splitting import Splitter
 from grid.tune_runner.lookout import Lookout
 from grid.tune_runner.mailbox import Mailbox
 from grid.tune_runner.silence import SilenceWatch
-from grid.watchdog import Watchdog
+from grid.tune_runner.watchdog import Watchdog
 from jobs.failpoints import failpoint
 from jobs.spec import Command, CommandKind, Event
 

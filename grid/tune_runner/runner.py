@@ -29,7 +29,7 @@ from grid.tune_runner.pass_state import PassState
 from grid.tune_runner.silence import NobodyAnswers
 from grid.tune_runner.temporary import temporary_folder
 from grid.tune_runner.trainable import PackTrainable
-from grid.watchdog import Lost, Watchdog
+from grid.tune_runner.watchdog import RayLost, Watchdog
 from jobs.errors import EnvironmentProblem, one_line
 from jobs.spec import CellSpec, FailureKind, Resources, from_json
 
@@ -73,16 +73,16 @@ class TuneRunner:
         Raises:
             EnvironmentProblem: Ray is lost, or no machine can run what the queue asks for.
         """
-        loss: Lost | None = None
+        loss: RayLost | None = None
         try:
             state = self._prepare(queue, on_event, should_stop)
-        except Lost as found:
+        except RayLost as found:
             raise _problem(found) from None
         folder = temporary_folder()
         try:
-            with self._watchdog.inside():
+            with self._watchdog.inside_ray():
                 self._fit(state, folder)
-        except Lost as found:
+        except RayLost as found:
             loss = found
         except NobodyAnswers as error:
             _logger.error("a pass of Ray Tune was given up: %s", error)
@@ -101,7 +101,7 @@ class TuneRunner:
             raise _problem(loss)
 
     def _prepare(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> PassState:
-        with self._watchdog.inside():
+        with self._watchdog.inside_ray():
             if not self._can_grow:
                 check_fits(queue.waiting_requests())
             self._mailbox = self._mailbox or Mailbox()
@@ -144,7 +144,7 @@ class TuneRunner:
             state.tell(lost(pack.pack_id, FailureKind.TRANSIENT, reason))
 
 
-def _problem(loss: Lost) -> EnvironmentProblem:
+def _problem(loss: RayLost) -> EnvironmentProblem:
     return EnvironmentProblem(f"The cluster was lost while trials were running on it: {loss}.")
 
 

@@ -65,7 +65,7 @@ SHARED = ("lease.created", "lease.renewed", "lease.released", "copy.before_repla
 SHARED_FAILING = ("journal.appended",)
 FROM_THE_HUB = ("pin.inserted", "hub.file_fetched")
 REBUILT = ("rebuild.before_rename",)
-LOST = ("run.lost",)
+RAY_LOST = ("ray.lost",)
 ELSEWHERE = {"index.before_migration": "tests/grid/store/test_schema.py"}
 """Where a point needs more than this file has (an old store): the test file that names it."""
 
@@ -175,7 +175,7 @@ def test_killed_while_the_index_is_made_anew(toy: Grid, clean_dump: CleanDump, p
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize("point", cases(LOST))
+@pytest.mark.parametrize("point", cases(RAY_LOST))
 def test_killed_when_ray_was_lost(make_toy: MakeToy, clean_dump: CleanDump, point: str) -> None:
     grid = make_toy(scripts=("done", "hang"), seeds=(0,), local=False)
     running = grid.start(env=armed(point))
@@ -188,7 +188,7 @@ def test_killed_when_ray_was_lost(make_toy: MakeToy, clean_dump: CleanDump, poin
 
 
 def test_every_failpoint_of_the_sources_is_killed_somewhere() -> None:
-    here = [*PLAIN, *FAILING, *STOPPED, *CHECKPOINTED, *SHARED, *SHARED_FAILING, *FROM_THE_HUB, *REBUILT, *LOST]
+    here = [*PLAIN, *FAILING, *STOPPED, *CHECKPOINTED, *SHARED, *SHARED_FAILING, *FROM_THE_HUB, *REBUILT, *RAY_LOST]
     assert len(set(here)) == len(here)
     assert failpoint_names() == set(here) | set(ELSEWHERE)
     for point, path in ELSEWHERE.items():

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from grid.watchdog import Lost, Pulse, Watchdog
+from grid.tune_runner.watchdog import Pulse, RayLost, Watchdog
 
 
 def fail(reason: str) -> None:
@@ -18,10 +18,10 @@ def fail(reason: str) -> None:
 def test_a_main_thread_that_hangs_in_ray_is_called_out() -> None:
     before = signal.getsignal(signal.SIGUSR1)
     with Watchdog([lambda: None, lambda: "its raylet ended"], on_stuck=fail) as watchdog:
-        with pytest.raises(Lost, match="raylet"), watchdog.inside():
+        with pytest.raises(RayLost, match="raylet"), watchdog.inside_ray():
             time.sleep(30)
         assert watchdog.loss == "its raylet ended"
-        with pytest.raises(Lost), watchdog.inside():
+        with pytest.raises(RayLost), watchdog.inside_ray():
             fail("nobody enters a Ray that is lost")
     assert signal.getsignal(signal.SIGUSR1) == before
 
@@ -29,7 +29,7 @@ def test_a_main_thread_that_hangs_in_ray_is_called_out() -> None:
 def test_the_drivers_own_code_is_not_torn_apart() -> None:
     steps = []
     with Watchdog([lambda: "lost"], on_stuck=fail) as watchdog:
-        with pytest.raises(Lost), watchdog.inside():
+        with pytest.raises(RayLost), watchdog.inside_ray():
             with watchdog.shielded():
                 deadline_s = time.monotonic() + 2.5
                 while time.monotonic() < deadline_s:
@@ -49,12 +49,12 @@ def test_who_does_not_come_out_is_reported(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("FINEGRID_LEAVE_RAY_S", "1")
     stuck = threading.Event()
     with Watchdog([lambda: "lost"], on_stuck=lambda reason: stuck.set()) as watchdog:
-        with pytest.raises(Lost), watchdog.inside(), watchdog.shielded():
+        with pytest.raises(RayLost), watchdog.inside_ray(), watchdog.shielded():
             assert stuck.wait(10)
 
 
 def test_all_well_raises_nothing() -> None:
-    with Watchdog([lambda: None], on_stuck=fail) as watchdog, watchdog.inside(), watchdog.shielded():
+    with Watchdog([lambda: None], on_stuck=fail) as watchdog, watchdog.inside_ray(), watchdog.shielded():
         time.sleep(1.2)
     assert watchdog.loss is None
 

@@ -1,7 +1,7 @@
-"""Notices that something is lost (Ray, or a trial that hangs), and gets the main thread out of a call into it.
+"""Notices that Ray is lost, and gets the main thread out of a call into Ray that would never return.
 
 Measured: with its raylet or control service gone, `Tuner.fit` waits for minutes. Most of Ray's waiting calls look for
-Python signal handlers about once a second, so that a handler which raises ends them; so do Python's own waits.
+Python signal handlers about once a second, so that a handler which raises ends them.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _AWAY_S = 20.0
 _SIGNAL = signal.SIGUSR1
 
 
-class Lost(BaseException):
-    """Raised in the main thread inside a call into what was lost; no `except Exception` there may swallow it."""
+class RayLost(BaseException):
+    """Raised in the main thread inside a call into Ray; no `except Exception` of Ray may swallow it."""
 
 
 class Watchdog:
     """Watches for as long as the context lasts; enter it in the main thread."""
 
     def __init__(self, probes: Sequence[Probe], *, on_stuck: Callable[[str], None]) -> None:
-        """Name what to ask, and what to do when the main thread does not come out.
+        """Name what to ask, and what to do when the main thread does not come out of Ray.
 
         Args:
             probes: asked every second.
@@ -46,7 +46,7 @@ class Watchdog:
         self._is_inside = False
         self._num_shields = 0
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="watchdog", daemon=True)
+        self._thread = threading.Thread(target=self._watch, name="ray-watchdog", daemon=True)
         self._main = threading.main_thread()
         self._previous: object = None
 
@@ -72,14 +72,14 @@ class Watchdog:
             signal.signal(_SIGNAL, self._previous)  # type: ignore[arg-type]
 
     @contextmanager
-    def inside(self) -> Iterator[None]:
-        """The main thread is in other hands (Ray's, a trial's) and may be taken out of them.
+    def inside_ray(self) -> Iterator[None]:
+        """The main thread is in Ray's hands and may be taken out of them.
 
         Raises:
-            Lost: whatever is watched is lost, or was already.
+            RayLost: Ray is lost, or was already.
         """
         if self._reason is not None:
-            raise Lost(self._reason)
+            raise RayLost(self._reason)
         self._is_inside = True
         try:
             yield
@@ -88,7 +88,7 @@ class Watchdog:
 
     @contextmanager
     def shielded(self) -> Iterator[None]:
-        """Code of the driver, called from there: it is not torn apart in the middle of its book-keeping."""
+        """Code of the driver, called by Ray: it is not torn apart in the middle of its book-keeping."""
         self._num_shields += 1
         try:
             yield
@@ -101,7 +101,7 @@ class Watchdog:
 
     def _raise_if_lost(self) -> None:
         if self._reason is not None and self._is_inside and not self._num_shields:
-            raise Lost(self._reason)
+            raise RayLost(self._reason)
 
     def _watch(self) -> None:
         while not self._is_over.wait(_LOOK_EVERY_S):
@@ -109,11 +109,11 @@ class Watchdog:
             if self._reason is not None:
                 break
         if self._reason is not None:
-            failpoint("run.lost")
+            failpoint("ray.lost")
             self._call_out(self._reason)
 
     def _call_out(self, reason: str) -> None:
-        """Interrupt the main thread until it is out, or the time is up."""
+        """Interrupt the main thread until it is out of Ray, or the time is up."""
         deadline_s = time.monotonic() + LEAVE_RAY.seconds
         while self._is_inside and not self._is_over.is_set():
             if time.monotonic() > deadline_s:
