@@ -111,15 +111,16 @@ def estimates(
 ) -> tuple[Estimate, ...]:
     """Estimate every arm in every column that was declared, in the order declared.
 
-    The mean of accuracy and its interval come from single predictions where there are any. Other metrics, and accuracy
-    without predictions, have an interval over the seeds alone, which says so (`covers`).
+    Mean and interval come from single predictions where there are any and the metric has numbers of single rows
+    (`analysis.row_scores`: accuracy, F1, precision, recall and their kin at 0.5). Everything else has an interval over
+    the seeds alone, which says so (`covers`).
 
     Args:
         results: a loaded store.
         metric: name of a metric in the store.
         split: test | validation | train.
         level: coverage of the intervals.
-        predictions: a reader to share between calls; None: a new one for accuracy.
+        predictions: a reader to share between calls; None: a new one.
     Returns:
         one estimate for each arm and column with at least one declared cell.
     """
@@ -132,8 +133,7 @@ def estimates(
     found = []
     for cells in groups.values():
         arm, column = _point(cells[0], arm_axes), _point(cells[0], DATA_AXES)
-        use = reader if metric == "accuracy" else None
-        found.append(_estimate(arm, column, cells, numbers, metric=metric, level=level, predictions=use))
+        found.append(_estimate(arm, column, cells, numbers, metric=metric, level=level, predictions=reader))
     return tuple(found)
 
 
@@ -193,12 +193,12 @@ def _estimate(
     *,
     metric: str,
     level: float,
-    predictions: Predictions | None,
+    predictions: Predictions,
 ) -> Estimate:
     done = [cell for cell in cells if cell["state"] == "done"]
     by_seed = {int(cell["seed"]): cell for cell in done if cell["cell_id"] in numbers}
     ids = {seed: str(cell["cell_id"]) for seed, cell in sorted(by_seed.items())}
-    answers = predictions.answers(ids) if predictions is not None and ids else None
+    answers = predictions.answers(ids, metric) if ids else None
     failed = sum(cell["state"] == "failed" for cell in cells)
     values = [numbers[cell_id] for cell_id in ids.values()]
     if answers is not None and len(answers.seeds) == len(ids):
@@ -226,7 +226,7 @@ def _estimate(
 
 
 def _from_answers(answers: Answers, level: float) -> dict[str, Any]:
-    parts = share_parts(answers.rights)
+    parts = share_parts(answers.scores)
     low, high = share_interval(parts, level=level)
     one_seed = len(answers.seeds) == 1
     return {
@@ -257,3 +257,12 @@ def _is_share(metric: str) -> bool:
     from analysis.style import metric_style  # brings matplotlib along: only when it is needed
 
     return metric_style(metric).is_share
+
+
+def direction_of(metric: str) -> int:
+    """1 where more of a metric is better, or nobody knows; -1 where less is."""
+    if metric == "accuracy":  # the usual case, without matplotlib
+        return 1
+    from analysis.style import metric_style
+
+    return -1 if metric_style(metric).better == "lower" else 1

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.arms import Covers, Estimate, Point, columns_of
+from analysis.arms import Covers, Estimate, Point, columns_of, direction_of
 from analysis.crossed import Parts, difference_parts, half_width, p_value, stacked, unstacked
 from analysis.paired import adjusted, mcnemar
 from analysis.power import Variances, rows_to_detect, seeds_to_detect, smallest_detectable
@@ -125,7 +125,7 @@ def compare(
     trained models, not about the arms (`covers`).
 
     Args:
-        found: estimates of accuracy with single predictions.
+        found: estimates of one metric; only those with single predictions can be compared.
         alpha: level of verdicts, after Holm's correction.
         margin: half the width of the zone in which differences do not matter in practice.
         level: coverage of the intervals, which are not corrected.
@@ -147,7 +147,7 @@ def compare(
         _not_compared(first, second, margin) if one is None else _comparison(first, second, one, next(results), margin)
         for (first, second), one in zip(pairs, raw, strict=True)
     ]
-    return _with_verdicts(compared, alpha)
+    return _with_verdicts(compared, alpha, better=direction_of(estimates[0].metric) if estimates else 1)
 
 
 def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
@@ -187,8 +187,8 @@ class Paired:
     parts: Parts
     first_mean: float
     second_mean: float
-    only_first: int
-    only_second: int
+    disagreements: tuple[int, int] | None
+    """Answers that only the first, and only the second, got right; None where rows have more than right and wrong."""
     rows_alone: Parts
     """Parts of the mean over the seeds, as if these seeds were all there are."""
 
@@ -206,17 +206,22 @@ class Measured:
 
 
 def pair_up(first: Answers, second: Answers) -> Paired | None:
-    """The differences of two arms on the seeds and rows that both have; None without any."""
+    """The differences of two arms on the seeds and rows that both have.
+
+    None without any, and for scores that are no mean over rows unless both were tested on the very same ones.
+    """
     seeds = [seed for seed in first.seeds if seed in second.seeds]
     rows = first.row_ids if first.row_ids == second.row_ids else common_rows([first.row_ids, second.row_ids])
-    if not seeds or not rows:
+    has_part = len(rows) < max(len(first.row_ids), len(second.row_ids))
+    if not seeds or not rows or (has_part and not first.is_row_mean):
         return None
     return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None])[0]
 
 
-def _pair_many(first: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[Paired]:
+def _pair_many(first: NDArray[Any], others: NDArray[Any]) -> list[Paired]:
     """One arm [seeds, rows] against many [arms, seeds, rows]."""
-    differences = first.astype(np.int8) - others.astype(np.int8)
+    is_binary = first.dtype == np.bool_
+    differences = first.astype(np.int8) - others.astype(np.int8) if is_binary else first - others
     only_first, only_second = (differences > 0).sum(axis=(1, 2)), (differences < 0).sum(axis=(1, 2))
     parts = unstacked(difference_parts(differences))
     rows_alone = unstacked(difference_parts(differences.mean(axis=1, keepdims=True))) if len(first) > 1 else parts
@@ -225,8 +230,7 @@ def _pair_many(first: NDArray[np.bool_], others: NDArray[np.bool_]) -> list[Pair
             parts=parts[index],
             first_mean=float(first.mean()),
             second_mean=float(other.mean()),
-            only_first=int(only_first[index]),
-            only_second=int(only_second[index]),
+            disagreements=(int(only_first[index]), int(only_second[index])) if is_binary else None,
             rows_alone=rows_alone[index],
         )
         for index, other in enumerate(others)
@@ -241,8 +245,8 @@ def _pair_all(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Paired | None]
         first = same[0][0].answers
         others = [second.answers for _, second in same]
         alike = [o is not None and first is not None and _is_alike(first, o) for o in others]
-        together = [o.rights for o, is_alike in zip(others, alike, strict=True) if o is not None and is_alike]
-        done = iter(_pair_many(first.rights, np.stack(together)) if first is not None and together else [])
+        together = [o.scores for o, is_alike in zip(others, alike, strict=True) if o is not None and is_alike]
+        done = iter(_pair_many(first.scores, np.stack(together)) if first is not None and together else [])
         for other, is_alike in zip(others, alike, strict=True):
             if is_alike:
                 found.append(next(done))
@@ -264,10 +268,12 @@ def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: flo
     for (seeds, rows), indices in shapes.items():
         parts = stacked([pairs[index].parts for index in indices])
         half, narrow = half_width(parts, level=level), half_width(parts, level=1 - 2 * ALPHA)
+        p_values = p_value(parts)
         if seeds > 1:
-            p_values, p_rows = p_value(parts), p_value(stacked([pairs[index].rows_alone for index in indices]))
+            p_rows = p_value(stacked([pairs[index].rows_alone for index in indices]))
         else:
-            p_values = [mcnemar(pairs[index].only_first, pairs[index].only_second) for index in indices]
+            tables = [pairs[index].disagreements for index in indices]
+            p_values = [p if t is None else mcnemar(*t) for p, t in zip(p_values, tables, strict=True)]
             p_rows = p_values
         detectable = smallest_detectable(Variances.of(parts), seeds, rows, alpha=alpha)
         for place, index in enumerate(indices):
@@ -312,7 +318,11 @@ def _comparison(first: Estimate, second: Estimate, pair: Paired, measured: Measu
 
 def _not_compared(first: Estimate, second: Estimate, margin: float) -> Comparison:
     missing = [one.arm.title for one in (first, second) if one.answers is None]
-    reason = f"no predictions of {' and '.join(missing)}" if missing else "no seed or no test row in common"
+    reason = "no seed or no test row in common"
+    if missing:
+        reason = f"no predictions of {' and '.join(missing)}"
+    elif first.answers is not None and not first.answers.is_row_mean:
+        reason = f"no seed in common, or other test rows: {first.metric} can only be compared on the very same ones"
     return Comparison(
         column=first.column,
         first=first.arm,
@@ -337,7 +347,7 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
     )
 
 
-def _with_verdicts(compared: Sequence[Comparison], alpha: float) -> tuple[Comparison, ...]:
+def _with_verdicts(compared: Sequence[Comparison], alpha: float, *, better: int) -> tuple[Comparison, ...]:
     """The same comparisons with p-values adjusted over all of them, and what follows."""
     tested = [index for index, one in enumerate(compared) if one.p is not None]
     p_values = [one.p for one in compared if one.p is not None]
@@ -355,15 +365,15 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float) -> tuple[Compar
             p_rows=float(rows[index]),
             p_bh=float(bh[index]),
             alpha_each=alpha / len(tested),
-            verdict=_verdict(one, float(holm[index]), alpha),
+            verdict=_verdict(one, float(holm[index]), alpha, better),
         )
         for index, one in enumerate(compared)
     )
 
 
-def _verdict(one: Comparison, p_holm: float, alpha: float) -> Verdict:
+def _verdict(one: Comparison, p_holm: float, alpha: float, better: int) -> Verdict:
     if one.is_equivalent:
         return Verdict.EQUIVALENT
     if p_holm >= alpha or not one.difference:
         return Verdict.UNDECIDED
-    return Verdict.FIRST if one.difference > 0 else Verdict.SECOND
+    return Verdict.FIRST if better * one.difference > 0 else Verdict.SECOND

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
-from analysis.arms import Estimate, Point, columns_of
+from analysis.arms import Estimate, Point, columns_of, direction_of
+from analysis.comparing import Comparison, Verdict
 from analysis.loading import COST_SPLIT, Results
 
 DOLLARS: Final = "dollars"
@@ -52,14 +54,15 @@ class ParetoSet:
 
 
 def cost_points(
-    results: Results, found: Sequence[Estimate], *, dollars_per_hour: float | None = None
+    results: Results, found: Sequence[Estimate], *, dollars_per_hour: float | Mapping[str, float] | None = None
 ) -> tuple[CostPoint, ...]:
     """Scores with their costs.
 
     Args:
         results: a loaded store.
         found: its estimates.
-        dollars_per_hour: price of the device that trained; None: no dollars.
+        dollars_per_hour: price of the device that trained, or of each kind of device by its name in the store (cpu,
+            cuda, ...); None: no dollars.
     Returns:
         one point for each estimate with a mean.
     """
@@ -68,10 +71,13 @@ def cost_points(
     for cell, name, value in zip(table["cell_id"], table["name"], table["value"], strict=True):
         if value is not None and not pd.isna(value):
             by_cell.setdefault(cell, {})[name] = float(value)
+    devices = dict(zip(results.cells["cell_id"], results.cells["device"], strict=True))
     points = []
     for one in found:
         if one.mean is not None:
-            each = [_with_totals(by_cell.get(cell, {}), dollars_per_hour) for cell in one.cells]
+            each = [
+                _with_totals(by_cell.get(cell, {}), _price(dollars_per_hour, devices.get(cell))) for cell in one.cells
+            ]
             costs = {
                 name: statistics.fmean(cost[name] for cost in each)
                 for name in COST_NAMES
@@ -81,6 +87,14 @@ def cost_points(
                 CostPoint(arm=one.arm, column=one.column, score=one.mean, low=one.low, high=one.high, costs=costs)
             )
     return tuple(points)
+
+
+def _price(dollars_per_hour: float | Mapping[str, float] | None, device: str | None) -> float | None:
+    """What an hour of a device costs; `cuda` prices `cuda:0` as well."""
+    if dollars_per_hour is None or isinstance(dollars_per_hour, int | float):
+        return dollars_per_hour
+    name = device or ""
+    return dollars_per_hour.get(name, dollars_per_hour.get(name.split(":")[0]))
 
 
 def _with_totals(costs: Mapping[str, float], dollars_per_hour: float | None) -> dict[str, float]:
@@ -93,23 +107,31 @@ def _with_totals(costs: Mapping[str, float], dollars_per_hour: float | None) -> 
     return all_costs
 
 
-def pareto_sets(found: Sequence[Estimate], points: Sequence[CostPoint], cost: str) -> tuple[ParetoSet, ...]:
-    """For every column, the arms that nothing beats in score and cost at once.
+def pareto_sets(
+    found: Sequence[Estimate], points: Sequence[CostPoint], cost: str, compared: Iterable[Comparison] = ()
+) -> tuple[ParetoSet, ...]:
+    """For every column, the arms that nothing beats in score and cost at once, by their means.
 
     Args:
         found: the estimates, for the order of the columns.
         points: their scores and costs.
         cost: a name of COST_NAMES.
+        compared: comparisons that say whether what the dearer arms gain is shown.
     Returns:
         one set a column with at least one measured arm.
     """
     sets = []
+    better = direction_of(found[0].metric) if found else 1
+    verdicts = {(one.column.key, frozenset((one.first.key, one.second.key))): one.verdict for one in compared}
+    by_column: dict[Any, list[CostPoint]] = defaultdict(list)
+    for point in points:
+        by_column[point.column.key].append(point)
     for column in columns_of(found):
-        here = [point for point in points if point.column.key == column.key]
-        measured = sorted((p for p in here if cost in p.costs), key=lambda p: (p.costs[cost], -p.score))
+        here = by_column[column.key]
+        measured = sorted((p for p in here if cost in p.costs), key=lambda p: (p.costs[cost], -better * p.score))
         members: list[CostPoint] = []
         for point in measured:
-            if not members or point.score > members[-1].score:
+            if not members or better * (point.score - members[-1].score) > 0:
                 members.append(point)
         if measured:
             sets.append(
@@ -119,12 +141,31 @@ def pareto_sets(found: Sequence[Estimate], points: Sequence[CostPoint], cost: st
                     members=tuple(members),
                     beaten=tuple(point for point in measured if point not in members),
                     unmeasured=tuple(point.arm for point in here if cost not in point.costs),
-                    text=_text(column, cost, members),
+                    text=_text(column, cost, members, verdicts),
                 )
             )
     return tuple(sets)
 
 
-def _text(column: Point, cost: str, members: Sequence[CostPoint]) -> str:
-    steps = [f"{p.arm.title} ({100 * p.score:.1f} % at {p.costs[cost]:.3g})" for p in members]
-    return f"{column.title}: no arm scores more for less {cost.replace('_', ' ')} than {', '.join(steps)}."
+def _text(column: Point, cost: str, members: Sequence[CostPoint], verdicts: Mapping[Any, Verdict]) -> str:
+    steps = []
+    for cheaper, point in zip([None, *members], members, strict=False):
+        known = ""
+        if cheaper is not None:
+            verdict = verdicts.get((column.key, frozenset((cheaper.arm.key, point.arm.key))))
+            is_shown = verdict in (Verdict.FIRST, Verdict.SECOND)
+            known = f", {'shown' if is_shown else 'not shown'} to be better than the one before"
+        steps.append(f"{point.arm.title} ({100 * point.score:.1f} % at {cost_text(cost, point.costs[cost])}{known})")
+    return f"{column.title}: nothing scores more for less than {'; '.join(steps)}."
+
+
+def cost_text(cost: str, value: float) -> str:
+    """A cost with its unit: `12 s`, `1.3 GB`, `22.7 million`, `$0.04`."""
+    if cost == DOLLARS:
+        return f"${value:,.2f}" if value >= 0.1 else f"${value:.2g}"
+    if cost.endswith("_seconds"):
+        return f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s"
+    for size, word, unit in ((1e9, "billion", "GB"), (1e6, "million", "MB"), (1e3, "thousand", "kB")):
+        if value >= size:
+            return f"{value / size:.3g} {unit if cost.endswith('_bytes') else word}"
+    return f"{value:.0f}"

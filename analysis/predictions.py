@@ -14,10 +14,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.loading import Results
+from analysis.row_scores import ROW_MEANS, row_scores
 from jobs.errors import EnvironmentProblem
 
 FILE: Final = "predictions.parquet"
-_COLUMNS: Final = ("split", "row_id", "label", "predicted")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,40 +25,43 @@ class CellPredictions:
     """What one cell said about the rows of one split, in the order of its file."""
 
     row_ids: NDArray[np.object_]
-    labels: NDArray[np.int64]
-    predicted: NDArray[np.int64]
-
-    @property
-    def rights(self) -> NDArray[np.bool_]:
-        """Whether each row was answered right."""
-        return np.asarray(self.predicted == self.labels)
+    labels: NDArray[Any]
+    """Class indices [rows], or 0/1 [rows, labels]."""
+    predicted: NDArray[Any]
+    """Likewise."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """Rights and wrongs of some seeds on the test rows that all of them share."""
+    """What the test rows that some seeds share add to a metric."""
 
     seeds: tuple[int, ...]
     row_ids: tuple[str, ...]
-    rights: NDArray[np.bool_]
-    """[seeds, rows]"""
+    scores: NDArray[Any]
+    """[seeds, rows]: rights and wrongs for accuracy and subset accuracy; else floats whose mean is the metric."""
+    metric: str = "accuracy"
 
-    def on(self, seeds: Sequence[int], row_ids: Sequence[str]) -> NDArray[np.bool_]:
-        """Rights of chosen seeds and rows, in that order."""
+    @property
+    def is_row_mean(self) -> bool:
+        """A part of the rows has a number of its own, so that arms can meet on the rows that they share."""
+        return self.metric in ROW_MEANS
+
+    def on(self, seeds: Sequence[int], row_ids: Sequence[str]) -> NDArray[Any]:
+        """Scores of chosen seeds and rows, in that order."""
         if tuple(row_ids) == self.row_ids:
-            return self.rights[[self.seeds.index(seed) for seed in seeds]]
+            return self.scores[[self.seeds.index(seed) for seed in seeds]]
         place = {row: index for index, row in enumerate(self.row_ids)}
-        return self.rights[np.ix_([self.seeds.index(seed) for seed in seeds], [place[row] for row in row_ids])]
+        return self.scores[np.ix_([self.seeds.index(seed) for seed in seeds], [place[row] for row in row_ids])]
 
 
 @dataclass
 class Predictions:
-    """Reads result folders one file at a time; keeps one bit-sized number a row, and row ids once for each test set."""
+    """Reads result folders one file at a time; keeps one number a row and metric, and row ids once a test set."""
 
     folders: Mapping[str, Path]
     split: str = "test"
     _row_ids: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False)
-    _rights: dict[str, tuple[str, NDArray[np.bool_]] | None] = field(default_factory=dict, init=False)
+    _scores: dict[tuple[str, str], tuple[str, NDArray[Any]] | None] = field(default_factory=dict, init=False)
 
     def of(self, cell_id: str) -> CellPredictions | None:
         """All predictions of a cell; None when its folder keeps none.
@@ -66,75 +69,96 @@ class Predictions:
         Raises:
             EnvironmentProblem: the file is there but cannot be read.
         """
-        table = self._read(cell_id, _COLUMNS)
+        table = self._read(cell_id, with_logits=False)
         if table is None:
             return None
         return CellPredictions(
             row_ids=np.asarray(table.column("row_id").to_numpy(zero_copy_only=False)),
-            labels=np.asarray(table.column("label").to_numpy()),
-            predicted=np.asarray(table.column("predicted").to_numpy()),
+            labels=_side(table, "label"),
+            predicted=_side(table, "predicted"),
         )
 
     def logits(self, cell_id: str) -> NDArray[np.float32] | None:
         """Logits [rows, classes] of a cell, in the order of `of`; None when its folder keeps none."""
-        table = self._read(cell_id, None)
+        table = self._read(cell_id, with_logits=True)
         if table is None:
             return None
         names = [name for name in table.column_names if name.startswith("logit_")]
         return np.column_stack([table.column(f"logit_{i}").to_numpy() for i in range(len(names))])
 
-    def answers(self, cells: Mapping[int, str]) -> Answers | None:
-        """Rights and wrongs of some cells that differ in their seed only, on the rows that all of them were tested on.
+    def answers(self, cells: Mapping[int, str], metric: str = "accuracy") -> Answers | None:
+        """What each row adds to a metric, for cells that differ in their seed only, on rows that all were tested on.
 
         Args:
             cells: seed -> cell.
+            metric: its name in the store.
         Returns:
-            the answers of the cells that keep predictions; None when none does or they share no row.
+            the answers of the cells that keep predictions; None when none does, when they share no row, or when the
+            metric is no mean over rows and they were not tested on the very same ones.
         """
-        found = {seed: kept for seed, cell_id in sorted(cells.items()) if (kept := self._kept(cell_id)) is not None}
+        found = {
+            seed: kept for seed, cell_id in sorted(cells.items()) if (kept := self._kept(cell_id, metric)) is not None
+        }
         if not found:
             return None
         keys = {key for key, _ in found.values()}
         if len(keys) == 1:
             row_ids = self._row_ids[keys.pop()]
-            rights = np.stack([rights for _, rights in found.values()])
-        else:
-            row_ids = common_rows([self._row_ids[key] for key, _ in found.values()])
-            chosen = [
-                Answers(seeds=(seed,), row_ids=self._row_ids[key], rights=rights[None]).on((seed,), row_ids)[0]
-                for seed, (key, rights) in found.items()
-            ]
-            rights = np.stack(chosen)
-        return Answers(seeds=tuple(found), row_ids=row_ids, rights=rights) if row_ids else None
+            return Answers(
+                seeds=tuple(found),
+                row_ids=row_ids,
+                scores=np.stack([scores for _, scores in found.values()]),
+                metric=metric,
+            )
+        row_ids = common_rows([self._row_ids[key] for key, _ in found.values()])
+        if metric not in ROW_MEANS or not row_ids:
+            return None
+        chosen = [
+            Answers(seeds=(seed,), row_ids=self._row_ids[key], scores=scores[None]).on((seed,), row_ids)[0]
+            for seed, (key, scores) in found.items()
+        ]
+        return Answers(seeds=tuple(found), row_ids=row_ids, scores=np.stack(chosen), metric=metric)
 
-    def _kept(self, cell_id: str) -> tuple[str, NDArray[np.bool_]] | None:
-        """Which test set a cell has, and its rights in the sorted order of the row ids."""
-        if cell_id not in self._rights:
+    def _kept(self, cell_id: str, metric: str) -> tuple[str, NDArray[Any]] | None:
+        """Which test set a cell has, and what its rows add to a metric in the sorted order of their ids."""
+        if (cell_id, metric) not in self._scores:
             found = self.of(cell_id)
-            if found is None or len(found.row_ids) == 0:
-                self._rights[cell_id] = None
+            scores = None if found is None else row_scores(metric, found.labels, found.predicted)
+            if found is None or scores is None:
+                self._scores[cell_id, metric] = None
             else:
                 order = np.argsort(found.row_ids, kind="stable")
                 row_ids = tuple(found.row_ids[order].tolist())
                 key = hashlib.sha256("\n".join(row_ids).encode()).hexdigest()
                 self._row_ids.setdefault(key, row_ids)
-                self._rights[cell_id] = key, found.rights[order]
-        return self._rights[cell_id]
+                kept = scores[order]
+                self._scores[cell_id, metric] = key, kept if kept.dtype == np.bool_ else kept.astype(np.float32)
+        return self._scores[cell_id, metric]
 
-    def _read(self, cell_id: str, columns: Sequence[str] | None) -> Any:
+    def _read(self, cell_id: str, *, with_logits: bool) -> Any:
         folder = self.folders.get(cell_id)
         path = None if folder is None else folder / FILE
         if path is None or not path.is_file():
             return None
         try:
             with pq.ParquetFile(path) as file:
-                table = file.read(columns=None if columns is None else list(columns), use_threads=False)
+                names = file.schema_arrow.names
+                columns = [name for name in names if with_logits or not name.startswith("logit_")]
+                table = file.read(columns=columns, use_threads=False)
         except (pa.ArrowException, OSError, KeyError) as error:
             raise EnvironmentProblem(
                 f"cannot read {path}: {error}. `finegrid doctor` says which results are damaged."
             ) from error
         splits = np.asarray(table.column("split").to_numpy(zero_copy_only=False))
         return table.filter(pa.array(splits == self.split))
+
+
+def _side(table: Any, name: str) -> NDArray[Any]:
+    """The labels or the predictions: one column of class indices, or one 0/1 column a label."""
+    if name in table.column_names:
+        return np.asarray(table.column(name).to_numpy())
+    columns = [column for column in table.column_names if column.startswith(f"{name}_")]
+    return np.column_stack([table.column(f"{name}_{index}").to_numpy() for index in range(len(columns))])
 
 
 def predictions_of(results: Results, split: str = "test") -> Predictions:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.answers.contrasts import in_percent, listed
-from analysis.arms import Covers, Estimate, Point, columns_of
+from analysis.answers.wording import caveat, in_percent, listed
+from analysis.arms import Covers, Estimate, Point, columns_of, direction_of
 from analysis.comparing import Comparison, Verdict
 
 
@@ -24,6 +25,8 @@ class BestArm:
     """Arms that no comparison shows to be worse than the best, highest first."""
     worse: tuple[Point, ...]
     text: str
+    without: tuple[Point, ...] = ()
+    """Arms that were declared here and have no number."""
 
 
 def best_arms(found: Sequence[Estimate], compared: Iterable[Comparison]) -> tuple[BestArm, ...]:
@@ -31,35 +34,46 @@ def best_arms(found: Sequence[Estimate], compared: Iterable[Comparison]) -> tupl
     verdicts: dict[Any, Comparison] = {}
     for one in compared:
         verdicts[one.column.key, frozenset((one.first.key, one.second.key))] = one
+    by_column: dict[Any, list[Estimate]] = defaultdict(list)
+    for estimate in found:
+        by_column[estimate.column.key].append(estimate)
+    better = direction_of(found[0].metric) if found else 1
     answers = []
     for column in columns_of(found):
-        scored = [one for one in found if one.column.key == column.key and one.mean is not None]
+        here = by_column[column.key]
+        scored = sorted((one for one in here if one.mean is not None), key=lambda one: -better * (one.mean or 0.0))
         if scored:
-            answers.append(_best_arm(column, sorted(scored, key=lambda one: -(one.mean or 0.0)), verdicts))
+            answers.append(_best_arm(column, scored, [one for one in here if one.mean is None], verdicts))
     return tuple(answers)
 
 
-def _best_arm(column: Point, scored: Sequence[Estimate], verdicts: dict[Any, Comparison]) -> BestArm:
+def _best_arm(
+    column: Point, scored: Sequence[Estimate], without: Sequence[Estimate], verdicts: Mapping[Any, Comparison]
+) -> BestArm:
     best, others = scored[0], scored[1:]
-    rivals: list[Point] = []
-    worse: list[Point] = []
+    rivals: list[Estimate] = []
+    worse: list[Estimate] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
         decided = one is not None and one.verdict in (Verdict.FIRST, Verdict.SECOND)
-        (worse if decided else rivals).append(other.arm)
-    text = f"{column.title}: {best.arm.title} scored highest, {in_percent(best)}"
+        (worse if decided else rivals).append(other)
+    end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
+    text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
     if rivals:
-        text += f"; it cannot be told from {listed([arm.title for arm in rivals])}."
+        text += f"; it cannot be told from {listed([one.arm.title + caveat([one]) for one in rivals])}."
     else:
         whose = "this trained model" if best.covers is Covers.ROWS else "it"
         text += f"; {whose} is better than every other one." if others else "; nothing else has a score."
+    if without:
+        text += f" Without a number: {listed([one.arm.title + caveat([one]) for one in without])}."
     return BestArm(
         column=column,
         best=best.arm,
         mean=best.mean or 0.0,
         low=best.low,
         high=best.high,
-        rivals=tuple(rivals),
-        worse=tuple(worse),
+        rivals=tuple(one.arm for one in rivals),
+        worse=tuple(one.arm for one in worse),
         text=text,
+        without=tuple(one.arm for one in without),
     )

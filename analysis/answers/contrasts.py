@@ -1,16 +1,19 @@
-"""How much higher one estimate is than another, along an axis or in one column, and how that is worded."""
+"""How much higher one estimate is than another, and what "shown" means where many are looked at together."""
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from analysis.arms import Estimate
-from analysis.comparing import pair_up
-from analysis.crossed import interval
+from scipy import stats
+
+from analysis.arms import Covers, Estimate
+from analysis.comparing import ALPHA, pair_up
+from analysis.crossed import interval, share_interval
 
 SIZE_AXIS: Final = "num_samples"
 LABELS_AXIS: Final = "num_labels"
@@ -43,50 +46,61 @@ def contrast(one: Estimate, other: Estimate, *, level: float = 0.95) -> Contrast
             return Contrast(
                 difference=float(pair.parts.mean), low=max(-1.0, float(low)), high=min(1.0, float(high)), is_paired=True
             )
-    return combined(one, other)
+    return combined(one, other, level=level)
 
 
-def combined(one: Estimate, other: Estimate) -> Contrast | None:
+def combined(one: Estimate, other: Estimate, *, level: float = 0.95) -> Contrast | None:
     """The difference of two estimates that share nothing, from their intervals (Zou and Donner 2008: MOVER)."""
     if one.mean is None or other.mean is None:
         return None
-    difference = other.mean - one.mean
-    if one.low is None or one.high is None or other.low is None or other.high is None:
+    difference, ends, other_ends = other.mean - one.mean, _ends(one, level), _ends(other, level)
+    if ends is None or other_ends is None:
         return Contrast(difference=difference, low=None, high=None, is_paired=False)
-    down = math.hypot(other.mean - other.low, one.high - one.mean)
-    up = math.hypot(other.high - other.mean, one.mean - one.low)
+    down = math.hypot(other.mean - other_ends[0], ends[1] - one.mean)
+    up = math.hypot(other_ends[1] - other.mean, one.mean - ends[0])
     return Contrast(difference=difference, low=difference - down, high=difference + up, is_paired=False)
 
 
-def along(found: Sequence[Estimate], axis: str) -> list[list[Estimate]]:
-    """Estimates with a mean that differ in one number of the column only, ascending; at least two each."""
+def _ends(one: Estimate, level: float) -> tuple[float, float] | None:
+    """The interval of an estimate at a level that may be another than its own."""
+    if one.low is None or one.high is None or one.mean is None:
+        return None
+    if level == one.level:
+        return one.low, one.high
+    if one.parts is not None:
+        low, high = share_interval(one.parts, level=level)
+        return float(low), float(high)
+    if one.covers is Covers.SEEDS:
+        freedom = len(one.seeds) - 1
+        wider = float(stats.t.isf((1 - level) / 2, freedom) / stats.t.isf((1 - one.level) / 2, freedom))
+    else:
+        wider = statistics.NormalDist().inv_cdf((1 + level) / 2) / statistics.NormalDist().inv_cdf((1 + one.level) / 2)
+    return one.mean - wider * (one.mean - one.low), one.mean + wider * (one.high - one.mean)
+
+
+def shared_level(number: int) -> float:
+    """The level of each of some intervals, so that all of them together are wrong in one report of twenty at most.
+
+    Args:
+        number: how many intervals are looked at for something to be shown (Bonferroni).
+    Returns:
+        a coverage, .95 for one interval.
+    """
+    return 1.0 - ALPHA / max(1, number)
+
+
+def along(found: Sequence[Estimate], axis: str, *, least: int = 2) -> list[list[Estimate]]:
+    """Estimates with a mean that differ in one number of the column only, ascending.
+
+    Args:
+        found: estimates of one metric.
+        axis: num_labels or num_samples.
+        least: how many levels there must be.
+    Returns:
+        one series for each arm and rest of the column.
+    """
     groups: dict[Any, list[Estimate]] = defaultdict(list)
     for one in found:
         if one.mean is not None and isinstance(one.column[axis], int):
             groups[one.arm.key, one.column.without(axis).key].append(one)
-    return [sorted(series, key=lambda one: int(one.column[axis])) for series in groups.values() if len(series) > 1]
-
-
-def between(low: float, high: float, share: float) -> float:
-    """The size at a share of the way from low to high, on the logarithm."""
-    return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
-
-
-def in_percent(one: Estimate) -> str:
-    """A score with its interval: `81.3 % (78.0 to 84.2)`."""
-    if one.low is None or one.high is None:
-        return f"{100 * (one.mean or 0.0):.1f} %"
-    return f"{100 * (one.mean or 0.0):.1f} % ({100 * one.low:.1f} to {100 * one.high:.1f})"
-
-
-def in_points(change: Contrast) -> str:
-    """A difference with its interval: `+3.1 points (-0.2 to +6.4)`."""
-    shown = f"{100 * change.difference:+.1f} points"
-    if change.low is None or change.high is None:
-        return shown
-    return f"{shown} ({100 * change.low:+.1f} to {100 * change.high:+.1f})"
-
-
-def listed(words: Sequence[str]) -> str:
-    """`a; b and c`."""
-    return words[0] if len(words) == 1 else f"{'; '.join(words[:-1])} and {words[-1]}"
+    return [sorted(series, key=lambda one: int(one.column[axis])) for series in groups.values() if len(series) >= least]

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.answers.contrasts import LABELS_AXIS, Contrast, along, contrast, in_points, listed
-from analysis.arms import Estimate, Point
+from analysis.answers.contrasts import LABELS_AXIS, Contrast, along, contrast, shared_level
+from analysis.answers.wording import caveat, in_points, listed
+from analysis.arms import Estimate, Point, direction_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,19 +23,21 @@ class AxisEffect:
     levels: tuple[int, ...]
     means: tuple[float, ...]
     overall: Contrast
-    """Last level against the first."""
+    """Last level against the first, with a 95 % interval of its own."""
+    is_shown: bool
+    """The change from the first level to the last leaves out zero, allowing for how many changes are looked at."""
     is_monotone: bool
-    """Each mean at least (num_samples), or at most (num_labels), the one before."""
+    """Each mean at least (num_samples), or at most (num_labels), as good as the one before."""
     reversals: tuple[tuple[int, int], ...]
     """Neighbouring levels that go the other way."""
     shown_reversals: tuple[tuple[int, int], ...]
-    """Those whose interval leaves out zero."""
+    """Those whose interval leaves out zero, allowing for how many steps are looked at."""
     text: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drop:
-    """How much lower one arm scores in its hardest column than in its easiest."""
+    """How much worse one arm scores in its hardest column than in its easiest."""
 
     arm: Point
     easiest: Point
@@ -46,56 +49,60 @@ class Drop:
 def axis_effects(found: Sequence[Estimate], axis: str) -> tuple[AxisEffect, ...]:
     """The effect of label count or of rows for training, for every arm and the rest of the column.
 
+    Many arms are looked at together, so what is called shown holds for all of them at once (Bonferroni).
+
     Args:
         found: estimates of one metric.
         axis: num_labels (more are harder) or num_samples (more are easier).
     Returns:
         one effect for each arm and rest with at least two levels.
     """
-    effects = []
-    for series in along(found, axis):
-        steps = list(itertools.pairwise(series))
-        sign = -1.0 if axis == LABELS_AXIS else 1.0
-        against = [(one, other) for one, other in steps if sign * ((other.mean or 0.0) - (one.mean or 0.0)) < 0]
-        shown = [pair for pair in against if (step := contrast(*pair)) is not None and step.is_shown]
-        overall = contrast(series[0], series[-1])
-        if overall is not None:
-            effects.append(_axis_effect(series, axis, overall, _levels(against, axis), _levels(shown, axis)))
-    return tuple(effects)
+    lines = along(found, axis)
+    steps = sum(len(line) - 1 for line in lines)
+    return tuple(
+        _axis_effect(line, axis, overall_level=shared_level(len(lines)), step_level=shared_level(steps))
+        for line in lines
+    )
 
 
-def _axis_effect(
-    series: Sequence[Estimate],
-    axis: str,
-    overall: Contrast,
-    reversals: tuple[tuple[int, int], ...],
-    shown: tuple[tuple[int, int], ...],
-) -> AxisEffect:
-    first, last = series[0], series[-1]
+def _axis_effect(line: Sequence[Estimate], axis: str, *, overall_level: float, step_level: float) -> AxisEffect:
+    first, last = line[0], line[-1]
+    sign = direction_of(first.metric) * (-1.0 if axis == LABELS_AXIS else 1.0)
+    against = [
+        (one, other) for one, other in itertools.pairwise(line) if sign * ((other.mean or 0.0) - (one.mean or 0.0)) < 0
+    ]
+    shown = [pair for pair in against if _is_shown(*pair, level=step_level)]
+    overall = contrast(first, last) or Contrast(difference=0.0, low=None, high=None, is_paired=False)
     what = "labels" if axis == LABELS_AXIS else "rows for training"
     elsewhere = first.column.without(axis)
     text = (
         f"{first.arm.title} ({elsewhere.title}): from {first.column[axis]} to {last.column[axis]} {what} "
         f"the score moves by {in_points(overall)}"
     )
-    if reversals:
-        where = listed([f"{a} to {b}" for a, b in reversals])
-        noise = "" if shown else ", which test rows and seeds alone can explain"
+    if against:
+        noise = " beyond what test rows and seeds explain" if shown else ", which test rows and seeds alone can explain"
+        where = listed([f"{a} to {b}" for a, b in _levels(shown or against, axis)])
         text += f"; it goes the other way from {where}{noise}."
     else:
-        text += ", in one direction throughout."
+        text += ", in one direction throughout." if len(line) > 2 else "."
     return AxisEffect(
         arm=first.arm,
         axis=axis,
         elsewhere=elsewhere,
-        levels=tuple(one.column[axis] for one in series),
-        means=tuple(one.mean or 0.0 for one in series),
+        levels=tuple(one.column[axis] for one in line),
+        means=tuple(one.mean or 0.0 for one in line),
         overall=overall,
-        is_monotone=not reversals,
-        reversals=reversals,
-        shown_reversals=shown,
-        text=text,
+        is_shown=_is_shown(first, last, level=overall_level),
+        is_monotone=not against,
+        reversals=_levels(against, axis),
+        shown_reversals=_levels(shown, axis),
+        text=text.removesuffix(".") + caveat(line) + ".",
     )
+
+
+def _is_shown(one: Estimate, other: Estimate, *, level: float) -> bool:
+    step = contrast(one, other, level=level)
+    return step is not None and step.is_shown
 
 
 def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:
@@ -104,13 +111,17 @@ def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:
     for one in found:
         if one.mean is not None:
             by_arm[one.arm.key].append(one)
+    better = direction_of(found[0].metric) if found else 1
     answers = []
     for scored in by_arm.values():
-        hardest, easiest = (choose(scored, key=lambda one: one.mean or 0.0) for choose in (min, max))
+        hardest, easiest = (choose(scored, key=lambda one: better * (one.mean or 0.0)) for choose in (min, max))
         change = contrast(hardest, easiest)
         if len(scored) > 1 and change is not None:
             fall = in_points(change).replace("+", "")
-            text = f"{easiest.arm.title} falls by {fall} from {easiest.column.title} to {hardest.column.title}."
+            text = (
+                f"{easiest.arm.title} falls by {fall} from {easiest.column.title} to {hardest.column.title}"
+                f"{caveat([easiest, hardest])}."
+            )
             answers.append(
                 Drop(arm=easiest.arm, easiest=easiest.column, hardest=hardest.column, contrast=change, text=text)
             )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from analysis.answers.contrasts import Contrast, in_points
+from analysis.answers.contrasts import Contrast
+from analysis.answers.wording import in_points
 from analysis.comparing import Comparison, Verdict
 
 

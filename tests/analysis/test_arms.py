@@ -32,8 +32,8 @@ def test_means_and_intervals_are_those_of_the_answers(tmp_path: Path) -> None:
     ]
     for one in found:
         assert one.answers is not None
-        low, high = share_interval(share_parts(one.answers.rights))
-        assert (one.mean, one.low, one.high) == pytest.approx((one.answers.rights.mean(), low, high))
+        low, high = share_interval(share_parts(one.answers.scores))
+        assert (one.mean, one.low, one.high) == pytest.approx((one.answers.scores.mean(), low, high))
         assert (one.seeds, one.rows, one.covers) == ((0, 1, 2), 200, Covers.SEEDS_AND_ROWS)
 
 

@@ -23,7 +23,7 @@ def test_only_the_asked_split_counts(tmp_path: Path) -> None:
     found = read.of("a")
     assert found is not None
     assert list(found.row_ids) == ["r0", "r1", "r2"]
-    assert list(found.rights) == [True, False, True]
+    assert list(found.predicted == found.labels) == [True, False, True]
     logits = read.logits("a")
     assert logits is not None
     assert logits.shape == (3, 2)
@@ -35,7 +35,7 @@ def test_rows_are_paired_by_id_not_by_place(tmp_path: Path) -> None:
     found = read.answers({0: "a", 1: "b"})
     assert found is not None
     assert found.row_ids == ("x", "y")
-    assert found.rights.tolist() == [[True, False], [True, False]]
+    assert found.scores.tolist() == [[True, False], [True, False]]
 
 
 def test_seeds_with_other_rows_meet_on_what_they_share(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_seeds_with_other_rows_meet_on_what_they_share(tmp_path: Path) -> None:
     found = read.answers({5: "b", 3: "a"})
     assert found is not None
     assert (found.seeds, found.row_ids) == ((3, 5), ("x", "z"))
-    assert found.rights.tolist() == [[True, True], [True, False]]
+    assert found.scores.tolist() == [[True, True], [True, False]]
 
 
 def test_nothing_in_common_and_nothing_kept_is_none(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.answers import best_arms
@@ -32,3 +33,21 @@ def test_a_lone_arm_and_a_column_without_scores(tmp_path: Path) -> None:
     assert answer.text.endswith("nothing else has a score.")
     failed = estimates(grid_of(labels=(2,), samples=(800,), changes={("bert-base-uncased",): {"state": "failed"}}))
     assert best_arms([one for one in failed if one.mean is None], ()) == ()
+
+
+def test_arms_without_a_number_and_with_failed_cells_are_named() -> None:
+    changes = {("a",): {"state": "failed"}, ("b", 2, 800, 1): {"state": "pending"}}
+    found = estimates(grid_of(models=("a", "b"), labels=(2,), samples=(800,), baselines=(), changes=changes))
+    (answer,) = best_arms(found, compare(found))
+    assert [arm["model"] for arm in answer.without] == ["a"]
+    assert "b, qlora scored highest" in answer.text and "[of 2 cells 1 not run]" in answer.text
+    assert answer.text.endswith("Without a number: a, qlora [of 2 cells 2 failed].")
+
+
+def test_the_lowest_is_best_where_less_is_better(tmp_path: Path) -> None:
+    found, _ = analysed(tmp_path, {("a", "lora", 2, 800): 0.9, ("b", "lora", 2, 800): 0.3}, seeds=5, rows=400)
+    turned = [replace(one, metric="hamming_loss") for one in found]
+    (answer,) = best_arms(turned, compare(turned))
+    assert answer.best["model"] == "b"
+    assert [arm["model"] for arm in answer.worse] == ["a"]
+    assert "scored lowest, which is best" in answer.text

@@ -18,7 +18,8 @@ def test_a_known_crossover_is_found(tmp_path: Path) -> None:
     assert found.from_size is not None
     assert found.to_size is not None
     assert found.from_size < 400 < found.to_size
-    assert "m, full overtakes m, lora" in found.text
+    assert "4 labels: m, full overtakes m, lora at about" in found.text
+    assert "shown to be worse at" in found.text
     assert found.sizes == SIZES
 
 
@@ -26,7 +27,7 @@ def test_no_crossover_and_no_comparison_across_models_or_baselines(tmp_path: Pat
     skills = learning("full", 0.70, 0.05) | learning("lora", 0.50, 0.05) | {("x", "tfidf", 4, n): 0.4 for n in SIZES}
     (found,) = crossovers(analysed(tmp_path, skills)[0])
     assert found.crosses_at is None
-    assert "m, full is ahead throughout" in found.text
+    assert "m, full is ahead of m, lora from 100 to 1,600 rows for training, which is shown at" in found.text
 
 
 def test_equal_arms_do_not_cross(tmp_path: Path) -> None:

