@@ -271,9 +271,10 @@ def notes_of(results: Results, found: Sequence[Estimate], style: MetricStyle, fa
         )
     elif most == 2:
         notes.append("Arms have two seeds at most: intervals are wide because two say little about all others.")
-    if found and style.name != "accuracy":
+    if any(one.mean is not None for one in found) and all(one.answers is None for one in found):
         notes.append(
-            f"Arms are not compared by tests: there are none for {style.name}. Its intervals are over the seeds alone."
+            f"Arms are not compared by tests: there are no predictions of single rows for {style.name}. "
+            "Its intervals are over the seeds alone."
         )
     for name in PROVENANCE:
         trained = cells[(cells["state"] == "done") & ~cells["baseline"].astype(bool)]

@@ -160,7 +160,7 @@ def test_multi_label_grids_use_macro_f1() -> None:
     metrics = [number(c, 0.5 + 0.01 * c["seed"] + 0.2 * (c["model"] == "b"), name="f1_macro") for c in cells]
     found = Collected(render(page_from(results_from("multi", cells, metrics))))
     assert "F1 macro (%) of every arm in every column" in found.text
-    assert "there are none for f1_macro" in found.text
+    assert "there are no predictions of single rows for f1_macro" in found.text
 
 
 def test_the_metric_is_the_recipes_where_it_can_be() -> None:
