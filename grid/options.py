@@ -29,6 +29,8 @@ class RunOptions:
     skip_unavailable: bool = False
     local: bool = False
     """In this process, without Ray."""
+    max_hours: float | None = None
+    """The run ends in order after so long, to be continued; None: it takes as long as it needs."""
 
     def results_folder(self, grid: str) -> Path:
         """The absolute results folder.

@@ -30,6 +30,7 @@ from grid.sealing import sealed
 from grid.signals import StopSignals
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
+from grid.time_budget import TimeBudget
 from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
 from jobs.failpoints import failpoint
@@ -57,6 +58,7 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
         EnvironmentProblem: preflight refused, nothing was created (exit 3).
         StoreBusy: another run owns the store (exit 4).
     """
+    budget = TimeBudget(options.max_hours)
     outlook = look_ahead(options)
     with ExitStack() as stack:
         ray = None
@@ -73,8 +75,12 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             store.claim(outlook.config.to_json())
             before = _open_books(outlook, store)
             outlook = outlook.planned(before)
-            stopped = _train(outlook, store, ray, console, signals, trial_module) if outlook.plan.packs else None
+            stopped = None
+            if outlook.plan.packs:
+                stopped = _train(outlook, store, ray, console, signals, trial_module, budget)
             summary = _close_books(outlook, store, before, signals, stopped)
+            if ray is not None:
+                summary = replace(summary, farewell=ray.farewell())
     if signals.should_stop():
         return summary
     return replace(summary, files=finish_pictures(outlook.root, has_news=summary.num_new > 0, console=console))
@@ -135,6 +141,7 @@ def _train(
     console: Console,
     signals: StopSignals,
     trial_module: str,
+    budget: TimeBudget,
 ) -> str | None:
     """Work through the plan; the answer says why it ended early, if it did."""
     plan, _ = outlook.available()
@@ -152,7 +159,7 @@ def _train(
         view = stack.enter_context(Progress(console))
         cells = [planned.cell for pack in plan.packs for planned in pack.cells]
         view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
-        guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch())
+        guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch(), budget)
         recorder = Recorder(
             store,
             Layout(outlook.root),

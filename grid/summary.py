@@ -37,6 +37,8 @@ class Summary:
     """Why the run ended early, unless by a signal."""
     files: tuple[Path, ...] = ()
     """Pictures and tables drawn at the end."""
+    farewell: str = ""
+    """What remains to be done by hand: the last line."""
 
     @property
     def exit_code(self) -> int:
@@ -67,6 +69,7 @@ class Summary:
             "signal": self.signal,
             "stopped": self.stopped,
             "files": [str(path) for path in self.files],
+            "farewell": self.farewell,
         }
 
     def render(self, console: Console) -> None:
@@ -97,7 +100,7 @@ class Summary:
         if any(row.kind in RESUMED_KINDS for row in self.failed):
             lines.append("The others that failed are tried again by the same command.")
         lines += [f"wrote {_short(path)}" for path in self.files]
-        return lines
+        return [*lines, self.farewell] if self.farewell else lines
 
 
 def _failed_json(row: CellRow) -> dict[str, Any]:

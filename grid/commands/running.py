@@ -11,6 +11,7 @@ import typer
 from grid.commands.shared import (
     Config,
     DryOption,
+    HoursOption,
     JsonOption,
     LocalOption,
     ResultsOption,
@@ -40,6 +41,7 @@ def run_command(
     retry_failed: RetryOption = None,
     skip_unavailable: SkipOption = False,
     local: LocalOption = False,
+    max_hours: HoursOption = None,
 ) -> None:
     """Run a grid, or what is left of it: the same command again resumes."""
     guarded(
@@ -54,6 +56,7 @@ def run_command(
                 retry_failed=retry_failed,
                 skip_unavailable=skip_unavailable,
                 local=local,
+                max_hours=max_hours,
             )
         ),
         as_json=as_json,

@@ -49,6 +49,12 @@ SkipOption = Annotated[
     bool, typer.Option("--skip-unavailable", help="Record cells of gated or missing models as failed, run the rest.")
 ]
 LocalOption = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+HoursOption = Annotated[
+    float | None,
+    typer.Option(
+        "--max-hours", min=0.001, max=100_000, help="End in order after so long (exit code 5); the same command goes on."
+    ),
+]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; no network, nothing written.")]
 CellQuery = Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")]
 Results = Annotated[Path, typer.Argument(help="Results folder.")]

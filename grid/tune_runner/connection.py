@@ -21,6 +21,7 @@ from grid.deadlines import CLUSTER_SILENCE, LEAVE_RAY
 from grid.devices import Devices, cluster_capacity, ray_devices
 from grid.processes import ProcessName
 from grid.signals import leave_now
+from grid.tune_runner.cluster_end import how_to_end
 from grid.tune_runner.environment import ADDRESS_VARIABLE
 from grid.tune_runner.private_ray import PrivateRay
 from grid.tune_runner.process_record import FILE_NAME, end_recorded
@@ -116,6 +117,10 @@ class RayConnection:
         if self.is_private:
             return f"Ray: a private one on this machine ({shape})"
         return f"Ray: the cluster at {ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]} ({shape})"
+
+    def farewell(self) -> str:
+        """What remains to be done by hand after a run: to end a cluster that `ray up` started."""
+        return how_to_end(_read_yaml(_bootstrap())) if self.can_grow else ""
 
     def devices(self) -> Devices:
         """What packs can be given: of a cluster that grows by itself, what it can grow to.
