@@ -1,6 +1,6 @@
 """A trained cell as folders that unchanged libraries load: PEFT adapters, heads, whole models.
 
-    adapter/   lora, qlora: a PEFT folder, for PeftModel.from_pretrained
+    adapter/   lora, qlora, ia3, prefix: a PEFT folder, for PeftModel.from_pretrained
                head: head.safetensors, to be loaded into the stock classifier by name
     model/     head, full: a transformers folder, when keep_weights asks for it
 
@@ -11,37 +11,36 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
-from torch import Tensor, nn
-from transformers import AutoConfig, AutoModelForSequenceClassification
+from torch import Tensor
+from transformers import AutoConfig
 from transformers.pytorch_utils import Conv1D
 
 from jobs.errors import BugError
-from jobs.models.loading import BASE_PREFIX, Base, location_of
+from jobs.models.base import BASE_PREFIX, Base
+from jobs.models.head import head_roots as head_roots
+from jobs.models.head import stock_head_name
+from jobs.models.reading import location_of
+from jobs.models.skeleton import classifier_skeleton as classifier_skeleton
+from jobs.models.skeleton import linear_layers as linear_layers
+from jobs.models.skeleton import prefix_of as prefix_of
+from jobs.models.stock import StockBase
+from jobs.peft_fields import ia3_fields, lora_fields, prefix_fields
 from jobs.spec import CellSpec, ModelSpec, Strategy, to_json
+from jobs.training.adapters import PREFIX
 
 ADAPTER = "adapter"
 MODEL = "model"
 HEAD_FILE = "head.safetensors"
 FACTS_FILE = "cell.json"
-
-HEAD_MODULES: Mapping[str, Mapping[str, str]] = {
-    "linear": {"out": "score"},
-    "linear_bias": {"out": "classifier"},
-    "dense_relu": {"dense": "pre_classifier", "out": "classifier"},
-    "dense_tanh": {"dense": "classifier.dense", "out": "classifier.out_proj"},
-}
-"""Kind of head -> name of each of our layers in the stock sequence classifier."""
-
-
-def head_roots(kind: str) -> tuple[str, ...]:
-    """Children of the stock classifier that make up a head of this kind: PEFT's `modules_to_save`."""
-    return tuple(dict.fromkeys(name.partition(".")[0] for name in HEAD_MODULES[kind].values()))
+_ADAPTER_PART = re.compile(r"\.(lora_[AB]\.weight|ia3_l)$")
 
 
 def exported_names(strategy: Strategy, keep_weights: str) -> tuple[str, ...]:
@@ -54,7 +53,7 @@ def exported_names(strategy: Strategy, keep_weights: str) -> tuple[str, ...]:
         some of `adapter` and `model`.
     """
     wanted = () if strategy is Strategy.FULL else (ADAPTER,)
-    return wanted if strategy.has_adapters or keep_weights == "adapters" else (*wanted, MODEL)
+    return wanted if strategy.has_peft_folder or keep_weights == "adapters" else (*wanted, MODEL)
 
 
 class Exporter:
@@ -89,7 +88,7 @@ class Exporter:
         folder.mkdir()
         if name == MODEL:
             self._write_model(folder, labels, own, cell.data.task)
-        elif cell.strategy.has_adapters:
+        elif cell.strategy.has_peft_folder:
             self._write_peft(folder, cell, own)
         else:
             save_file(self._head(own), folder / HEAD_FILE, metadata={"format": "pt"})
@@ -97,36 +96,53 @@ class Exporter:
         (folder / FACTS_FILE).write_text(facts, "ascii")
 
     def _write_peft(self, folder: Path, cell: CellSpec, own: Mapping[str, Tensor]) -> None:
-        state = {f"base_model.model.{name}": tensor for name, tensor in self._head(own).items()}
-        adapted = []
+        is_prefix = cell.strategy is Strategy.PREFIX  # the one kind that does not wrap the classifier
+        inner = "base_model." if is_prefix else "base_model.model."
+        state = {f"{inner}{name}": tensor for name, tensor in self._head(own).items()}
+        if is_prefix:
+            state["prompt_embeddings"] = prefix_vectors(own)
+            fields = prefix_fields(cell, self._stock.prefix_geometry, head=self._head_modules)
+        else:
+            adapted = self._adapted(own)
+            state |= {f"{inner}{name}": tensor for name, tensor in adapted.items()}
+            fields = self._adapter_fields(cell, adapted)
+        save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+        # Only what differs from PEFT's defaults: fields of newer versions would keep older ones from loading it.
+        whence = {"base_model_name_or_path": self.location, "revision": self.revision, "inference_mode": True}
+        (folder / "adapter_config.json").write_text(json.dumps(fields | whence, indent=2, sort_keys=True), "ascii")
+
+    @property
+    def _head_modules(self) -> tuple[str, ...]:
+        return head_roots(self.base.family)
+
+    @property
+    def _stock(self) -> StockBase:
+        if not isinstance(self.base, StockBase):
+            raise BugError(f"{self.base.key} is shared by cells, but a prefix needs a classifier of its own")
+        return self.base
+
+    def _adapted(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """A cell's matrices and vectors by their names in the stock classifier."""
+        found = {}
         for name, tensor in own.items():
             module, _, kind = name.rpartition(".")
             # Roberta's pooler is no part of the stock classifier; nothing flows through it here either.
-            if kind in ("lora_A", "lora_B") and f"{self._prefix}{module}" in self._linear:
-                state[f"base_model.model.{self._prefix}{module}.{kind}.weight"] = _plain(tensor)
-                adapted += [f"{self._prefix}{module}"] if kind == "lora_A" else []
-        save_file(state, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-        config = json.dumps(self._peft_config(cell, adapted), indent=2, sort_keys=True)
-        (folder / "adapter_config.json").write_text(config, "ascii")
+            if kind in ("lora_A", "lora_B", "ia3_l") and f"{self._prefix}{module}" in self._linear:
+                found[f"{self._prefix}{module}.{kind}" + (".weight" if kind.startswith("lora") else "")] = _plain(
+                    tensor
+                )
+        return found
 
-    def _peft_config(self, cell: CellSpec, adapted: list[str]) -> dict[str, Any]:
-        """Only what differs from PEFT's defaults: fields of newer versions would keep older ones from loading it."""
-        if cell.lora is None:
-            raise BugError(f"cell {cell.cell_id} has adapters but no lora settings")
-        return {
-            "base_model_name_or_path": self.location,
-            "revision": self.revision,
-            "bias": "none",
-            "fan_in_fan_out": any(self._linear[name] is Conv1D for name in adapted),
-            "inference_mode": True,
-            "lora_alpha": cell.lora.alpha,
-            "lora_dropout": cell.lora.dropout,
-            "modules_to_save": list(head_roots(self.base.family.head)),
-            "peft_type": "LORA",
-            "r": cell.lora.r,
-            "target_modules": self._targets(cell.lora.targets or self.base.family.targets, adapted),
-            "task_type": "SEQ_CLS",
-        }
+    def _adapter_fields(self, cell: CellSpec, adapted: Mapping[str, Tensor]) -> dict[str, Any]:
+        modules = list(dict.fromkeys(_ADAPTER_PART.sub("", name) for name in adapted))
+        is_transposed = any(self._linear[name] is Conv1D for name in modules)
+        if cell.strategy is not Strategy.IA3:
+            suffixes = (cell.lora.targets if cell.lora else None) or self.base.family.targets
+            targets = self._targets(suffixes, modules)
+            return lora_fields(cell, targets, fan_in_fan_out=is_transposed, head=self._head_modules)
+        feedforward = [_ADAPTER_PART.sub("", name) for name, tensor in adapted.items() if tensor.shape[0] == 1]
+        # In full: PEFT compares the ends of names, where `output.dense` would be the end of `x_output.dense` as well.
+        return ia3_fields(modules, feedforward, fan_in_fan_out=is_transposed, head=self._head_modules)
 
     def _targets(self, suffixes: tuple[str, ...], adapted: list[str]) -> list[str]:
         """The declared suffixes where they mean the same layers to PEFT, else every layer by its full name."""
@@ -157,13 +173,11 @@ class Exporter:
         return f"{wrapped}.{kind}" if wrapped in self.base.linear_shapes else name
 
     def _head(self, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        modules = HEAD_MODULES[self.base.family.head]
-        head = {}
-        for name, tensor in own.items():
-            if name.startswith("head."):
-                layer, _, kind = name.removeprefix("head.").partition(".")
-                head[f"{modules[layer]}.{kind}"] = _plain(tensor)
-        return head
+        return {
+            stock_head_name(self.base.family, name.removeprefix("head.")): _plain(tensor)
+            for name, tensor in own.items()
+            if name.startswith("head.")
+        }
 
     def _facts(self, cell: CellSpec, labels: tuple[str, ...]) -> dict[str, Any]:
         """What it takes to put the tensors back and get the same predictions."""
@@ -173,6 +187,7 @@ class Exporter:
             "strategy": str(cell.strategy),
             "model": to_json(cell.model),
             "lora": to_json(cell.lora),
+            **{name: to_json(getattr(cell, name)) for name in ("ia3", "prefix") if getattr(cell, name) is not None},
             "quantization": to_json(quantization),
             "not_quantized": list(self.base.family.quantisation_skip) if quantization else [],
             "dtype": compute.dtype_name,
@@ -183,38 +198,20 @@ class Exporter:
         }
 
 
-def classifier_skeleton(config: Any, *, num_labels: int) -> Any:
-    """The stock sequence classifier for a config, on the meta device: names and shapes, no numbers."""
-    config = copy.deepcopy(config)
-    if config.num_labels != num_labels:
-        config.num_labels = num_labels
-    # Any other type would be this process' default while the skeleton is made, for cells in other threads as well.
-    config.dtype = torch.float32
-    with torch.device("meta"):
-        return AutoModelForSequenceClassification.from_config(config)
-
-
-def linear_layers(model: nn.Module) -> dict[str, type[nn.Module]]:
-    """Name and kind of every layer that could carry an adapter, heads included."""
-    return {name: type(module) for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D)}
-
-
-def prefix_of(names: Sequence[str], linear: Mapping[str, type[nn.Module]]) -> str:
-    """What stands before the base's module names in the stock classifier.
+def prefix_vectors(own: Mapping[str, Tensor]) -> Tensor:
+    """The keys and values of a prefix cell, as PEFT stores them: made by its network once and for all, if it has one.
 
     Args:
-        names: linear layers of the base, by their names in it.
-        linear: those of the classifier.
+        own: the cell's tensors.
     Returns:
-        of all candidates the one that fits most names, with its dot.
-    Raises:
-        BugError: the classifier has no such layer.
+        float32 [tokens, layers * 2 * width].
     """
-    first = names[0]
-    candidates = [name.removesuffix(first) for name in linear if name == first or name.endswith(f".{first}")]
-    if not candidates:
-        raise BugError(f"the stock classifier has no layer {first}")
-    return max(candidates, key=lambda prefix: sum(f"{prefix}{name}" in linear for name in names))
+    tensors = {name.removeprefix(PREFIX): _plain(tensor) for name, tensor in own.items() if name.startswith(PREFIX)}
+    vectors = tensors["embedding.weight"]
+    if "transform.0.weight" in tensors:
+        inner = torch.tanh(F.linear(vectors, tensors["transform.0.weight"], tensors["transform.0.bias"]))
+        vectors = F.linear(inner, tensors["transform.2.weight"], tensors["transform.2.bias"])
+    return vectors
 
 
 def _plain(tensor: Tensor) -> Tensor:

@@ -27,8 +27,10 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, BitsAndBytesConfig
 
 from jobs.errors import BugError, classify
-from jobs.export import HEAD_FILE, classifier_skeleton
-from jobs.models.loading import quiet_libraries
+from jobs.export import HEAD_FILE
+from jobs.models.padding import padded, unused_id
+from jobs.models.reading import quiet_libraries
+from jobs.models.skeleton import classifier_skeleton
 from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import Strategy, dumps, loads
 
@@ -105,7 +107,7 @@ class Checker:
             yield _ready(model, self.setup.device)
             return
         self._fresh_head(question.num_labels)
-        if not question.strategy.has_adapters:
+        if not question.strategy.has_peft_folder:
             _load_head(self._base, Path(question.folder), self.setup.head_roots)
             yield self._base
             return
@@ -113,7 +115,8 @@ class Checker:
         model = PeftModel.from_pretrained(base, question.folder)
         _check_names(model, Path(question.folder))
         yield _ready(model, self.setup.device)
-        self.__dict__["_base"] = model.unload()
+        # A prefix wraps nothing: beneath it is the base itself.
+        self.__dict__["_base"] = model.base_model if question.strategy is Strategy.PREFIX else model.unload()
 
     def _fresh_head(self, num_labels: int) -> None:
         """The head that `from_pretrained(num_labels=...)` would make, filled with NaN: what is not loaded shows."""
@@ -128,15 +131,15 @@ class Checker:
     def _forward(self, model: Any, texts: Sequence[Sequence[int]], *, autocast: bool = False) -> Tensor:
         pad_id = self.setup.pad_id
         if pad_id is None:
-            pad_id = _unused_id(texts)
+            pad_id = unused_id(texts)
             model.config.pad_token_id = pad_id  # decoders find a text's last token by it
         device = torch.device(self.setup.device)
         is_mixed = autocast and self.dtype != torch.float32
         parts = []
         with torch.autocast(device.type, dtype=self.dtype, enabled=is_mixed):
             for first in range(0, len(texts), BATCH_TEXTS):
-                ids_SL, mask_SL = _padded(texts[first : first + BATCH_TEXTS], pad_id, device)
-                parts.append(model(input_ids=ids_SL, attention_mask=mask_SL).logits.float().cpu())
+                rows = padded(texts[first : first + BATCH_TEXTS], pad_id, device)
+                parts.append(model(input_ids=rows.ids_SL, attention_mask=rows.mask_SL).logits.float().cpu())
         logits_SC = torch.cat(parts)
         if not bool(logits_SC.isfinite().all()):
             raise BugError("the reloaded cell's logits are not finite: a tensor of it was not loaded")
@@ -210,18 +213,6 @@ def _compare_names(needed: set[str], found: set[str]) -> None:
             f"exported tensors do not fit the stock model: missing {sorted(needed - found)[:3]}, "
             f"left over {sorted(found - needed)[:3]}"
         )
-
-
-def _unused_id(texts: Sequence[Sequence[int]]) -> int:
-    used = {token for text in texts for token in text}
-    return next(token for token in range(len(used) + 1) if token not in used)
-
-
-def _padded(texts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    longest = max(len(text) for text in texts)
-    ids_SL = [[*text, *[pad_id] * (longest - len(text))] for text in texts]
-    mask_SL = [[1] * len(text) + [0] * (longest - len(text)) for text in texts]
-    return torch.tensor(ids_SL, device=device), torch.tensor(mask_SL, device=device)
 
 
 if __name__ == "__main__":

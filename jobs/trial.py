@@ -1,6 +1,6 @@
 """The story of one pack: load the base, train its cells, publish each as it finishes.
 
-    python -m jobs.trial pack.json OUT/
+    python -m jobs.trial pack.json OUT/        (or s3://bucket/folder)
 
 runs a pack without the driver: no ray, no SQL.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from jobs.errors import FineGridError, classify
 from jobs.pack_log import PackLog, forwarded_logging
 from jobs.spec import Command, CommandKind, Event, EventKind, PackedCell, PackSpec, Strategy, loads
-from jobs.storage import Layout, cache_root
+from jobs.storage import Layout, cache_root, results_path
 
 if TYPE_CHECKING:
     from jobs.models.loading import Base
@@ -62,6 +62,8 @@ class Workshop:
                 gpus=pack.resources.gpus,
                 cache=self.cache,
                 trainable=cell.strategy is Strategy.FULL,
+                stock=cell.strategy.is_stock,
+                family=cell.family,
             )
             self._base_bytes = self._held_bytes()
         return self._base
@@ -177,7 +179,7 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write("usage: python -m jobs.trial pack.json OUT/\n")
         return 2
     pack = loads(PackSpec, Path(arguments[0]).read_text("utf-8"))
-    workshop = Workshop(Path(arguments[1]).absolute(), cache_root())
+    workshop = Workshop(results_path(arguments[1]).absolute(), cache_root())
     failures = 0
     for event in events_of(pack, workshop):
         if event.kind is not EventKind.HEARTBEAT:

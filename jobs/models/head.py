@@ -12,6 +12,34 @@ from torch import Tensor
 
 from jobs.models.families import Family
 
+HEAD_MODULES: Mapping[str, Mapping[str, str]] = {
+    "linear": {"out": "score"},
+    "linear_bias": {"out": "classifier"},
+    "dense_relu": {"dense": "pre_classifier", "out": "classifier"},
+    "dense_tanh": {"dense": "classifier.dense", "out": "classifier.out_proj"},
+}
+"""Kind of head -> name of each of our layers in the stock sequence classifier."""
+
+
+def head_roots(family: Family) -> tuple[str, ...]:
+    """Children of the stock classifier that make up a family's head: PEFT's `modules_to_save`."""
+    if family.head == "stock":
+        return family.stock_head
+    return tuple(dict.fromkeys(name.partition(".")[0] for name in HEAD_MODULES[family.head].values()))
+
+
+def stock_head_name(family: Family, name: str) -> str:
+    """Name of a head's tensor in the stock classifier.
+
+    Args:
+        family: whose head it is.
+        name: ours, without `head.`: `out.weight`; of heads of kind `stock` it is the classifier's already.
+    """
+    if family.head == "stock":
+        return name
+    layer, _, kind = name.partition(".")
+    return f"{HEAD_MODULES[family.head][layer]}.{kind}"
+
 
 def head_shapes(family: Family, hidden: int, num_labels: int) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a head's tensors, in the order in which they are initialised."""

@@ -10,11 +10,10 @@ import numpy as np
 from torch import Tensor
 
 from jobs.evaluation.metrics import METRICS, classification_metrics
-from jobs.models.head import initial_head
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.spec import MetricValue, PackedCell, RecipeSpec, Strategy
 from jobs.training import schedule
-from jobs.training.adapters import adapter_shapes, initial_adapters, seeded_generator
+from jobs.training.adapters import added_shapes, initial_adapters, seeded_generator
 from jobs.training.bank import Shapes
 from jobs.training.losses import CellLoss, class_weights
 
@@ -296,16 +295,13 @@ def start_cell(packed: PackedCell, data: CellData, base: Base) -> CellRun:
     Returns:
         the run, at step 0.
     Raises:
-        UserError: a LoRA target matches no layer.
+        UserError: a declared target matches no layer.
     """
     cell = packed.cell
     generator = seeded_generator(cell.seed)
     num_labels = len(data.label_names)
-    head = initial_head(base.family, base.hidden, num_labels, std=base.initializer_range, generator=generator)
-    tensors = {f"head.{name}": tensor for name, tensor in head.items()}
-    lora = cell.lora if cell.strategy.has_adapters else None
-    if lora is not None:
-        tensors |= initial_adapters(adapter_shapes(base, lora), generator)
+    tensors = {f"head.{name}": tensor for name, tensor in base.initial_head(num_labels, generator).items()}
+    tensors |= initial_adapters(added_shapes(base, cell), generator)
     if cell.strategy is Strategy.FULL:
         tensors |= {f"{BASE_PREFIX}{name}": tensor for name, tensor in base.pristine.items()}
     per_epoch = schedule.steps_per_epoch(cell.recipe, data.num_train)
@@ -314,7 +310,7 @@ def start_cell(packed: PackedCell, data: CellData, base: Base) -> CellRun:
         data=data,
         shapes={name: tuple(tensor.shape) for name, tensor in tensors.items()},
         initial=tensors,
-        scaling=lora.alpha / lora.r if lora else 1.0,
+        scaling=cell.lora.alpha / cell.lora.r if cell.lora else 1.0,
         total_steps=per_epoch * cell.recipe.epochs,
         steps_per_epoch=per_epoch,
     )

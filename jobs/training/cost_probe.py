@@ -73,7 +73,7 @@ def probe(packed: PackedCell, data: CellData, base: Base) -> SoloCosts:
     """
     meter = MemoryMeter(base.model, base.compute.device)
     packed = replace(packed, cell=replace(packed.cell, recipe=_probe_recipe(packed.cell.recipe)))
-    is_head = packed.cell.strategy is Strategy.HEAD
+    is_head = packed.cell.strategy is Strategy.HEAD and not base.is_stock  # its steps run the base
     if is_head:
         data = _affordable_texts(packed, data, base)
     with _alone(packed, data, base) as (engine, run, admission_s):
@@ -103,7 +103,7 @@ def _alone(packed: PackedCell, data: CellData, base: Base) -> Iterator[tuple[Pac
     """A fresh run of the cell in an engine of its own, and the seconds its admission took."""
     run = start_cell(packed, data, base)
     layout = None if base.compute.numerics == "exact" else RowLayout([run.shapes])
-    engine = engine_class(packed.cell.strategy)(base, layout, slots=1)
+    engine = engine_class(packed.cell.strategy, base)(base, layout, slots=1)
     try:
         started = now(engine.device)
         engine.admit(run)

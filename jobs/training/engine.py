@@ -20,6 +20,7 @@ from torch import Tensor
 
 from jobs.models.head import DropoutFn, apply_head
 from jobs.models.loading import Base
+from jobs.spec import Strategy
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun, MicroBatch
 from jobs.training.dropout import packed_dropout
@@ -101,6 +102,10 @@ class PackEngine:
 
     def _group_of(self, run: CellRun) -> SlotGroup:
         return next(group for group in self.groups if run in group.live)
+
+    def can_recompute(self, run: CellRun) -> bool:
+        """Whether layers can be computed twice instead of being kept: no step of head runs backward through any."""
+        return run.packed.cell.strategy is not Strategy.HEAD
 
     def row_of(self, run: CellRun) -> Tensor:
         """The cell's current row of numbers (a view)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jobs.errors import is_out_of_memory
 from jobs.models.loading import BASE_PREFIX, Base
+from jobs.models.stock import StockBase
 from jobs.spec import Strategy
 from jobs.training.bank import RowLayout
 from jobs.training.cell_run import CellRun
@@ -20,6 +21,7 @@ from jobs.training.engine import PackEngine, Part
 from jobs.training.peak_memory import return_freed_memory
 from jobs.training.ragged import RaggedBatch, ragged_batch
 from jobs.training.slots import RowState
+from jobs.training.stock_engine import StockEngine
 
 FEATURE_TEXTS = 64
 """Texts of one pass when features are computed."""
@@ -134,6 +136,8 @@ class FullEngine(PackEngine):
             return super()._run_base(batch, parts, training)
 
 
-def engine_class(strategy: Strategy) -> type[PackEngine]:
-    """The engine that trains cells of a strategy."""
+def engine_class(strategy: Strategy, base: Base) -> type[PackEngine]:
+    """The engine that trains cells of a strategy on a base."""
+    if isinstance(base, StockBase):
+        return StockEngine
     return {Strategy.HEAD: HeadEngine, Strategy.FULL: FullEngine}.get(strategy, PackEngine)

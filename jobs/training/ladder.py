@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from jobs.errors import OutOfMemory, classify, is_out_of_memory
-from jobs.spec import Strategy
 from jobs.training.cell_run import EVALUATION_TEXTS, CellRun
 from jobs.training.engine import PackEngine
 from jobs.training.progress import Shortage
@@ -55,7 +54,7 @@ def climb(room: Room, engine: PackEngine, shortage: Shortage) -> Rung:
         rungs = (
             (live, lambda: _fewer_cells(room, engine)),
             (live, lambda: _smaller_micro_batches(live)),
-            (live, lambda: _recompute_layers(live)),
+            (live, lambda: _recompute_layers(engine, live)),
         )
     for concerned, make_smaller in rungs:
         what = make_smaller()
@@ -112,9 +111,9 @@ def _smaller_micro_batches(live: Sequence[CellRun]) -> str | None:
     )
 
 
-def _recompute_layers(live: Sequence[CellRun]) -> str | None:
+def _recompute_layers(engine: PackEngine, live: Sequence[CellRun]) -> str | None:
     (run,) = live
-    if run.recomputes_layers or run.packed.cell.strategy is Strategy.HEAD:  # no step of head runs the base
+    if run.recomputes_layers or not engine.can_recompute(run):
         return None
     run.recomputes_layers = True
     return "gradient checkpointing switched on"

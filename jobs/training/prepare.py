@@ -71,12 +71,13 @@ def _is_attention_dropout(model: nn.Module, name: str) -> bool:
     return child in ("dropout", "attn_dropout") and hasattr(model.get_submodule(parent), "is_causal")
 
 
-def match_targets(names: Sequence[str], targets: Sequence[str]) -> tuple[str, ...]:
+def match_targets(names: Sequence[str], targets: Sequence[str], *, key: str = "lora.targets") -> tuple[str, ...]:
     """Module names that end with one of the targets, in module order.
 
     Args:
         names: linear layers of the base.
         targets: suffixes such as `q_proj` or `attention.self.query`.
+        key: where they are declared, for the message.
     Returns:
         the matching names.
     Raises:
@@ -86,9 +87,7 @@ def match_targets(names: Sequence[str], targets: Sequence[str]) -> tuple[str, ..
     for target in targets:
         if not any(n == target or n.endswith(f".{target}") for n in names):
             known = sorted({n.rsplit(".", 1)[-1] for n in names})
-            raise UserError(
-                f"lora.targets: {target!r} matches no linear layer of this model; it has {', '.join(known)}"
-            )
+            raise UserError(f"{key}: {target!r} matches no linear layer of this model; it has {', '.join(known)}")
     return matched
 
 

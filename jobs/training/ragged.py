@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.models.padding import Padded
 from jobs.training.rows import Places, inverse_or_end, padded_places, starts_of
 from jobs.training.text_buckets import TextBuckets, text_buckets
 
@@ -63,6 +64,8 @@ class RaggedBatch(Rows):
     text_keys_S: Tensor | None = None
     features_SH: Tensor | None = None
     """Pooled vectors known beforehand (strategy head); None: the base has to run."""
+    padded: Padded | None = None
+    """The same texts in rows of equal length, for a stock classifier."""
     pooled: Rows | None
     """The pooled tokens alone, as rows; None: every layer computes all tokens."""
 

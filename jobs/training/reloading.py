@@ -20,7 +20,8 @@ from torch import Tensor
 
 from jobs.durable import disk_problem
 from jobs.errors import BugError, EnvironmentProblem
-from jobs.export import MODEL, Exporter, exported_names, head_roots
+from jobs.export import MODEL, Exporter, exported_names
+from jobs.models.head import head_roots
 from jobs.models.loading import Base
 from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import FailureKind, PackSpec, Strategy
@@ -174,7 +175,7 @@ class Reloading:
             revision=self.exporter.revision,
             quantization=cell.quantization if cell.strategy is Strategy.QLORA else None,
             not_quantized=base.family.quantisation_skip,
-            head_roots=head_roots(base.family.head),
+            head_roots=head_roots(base.family),
             pad_id=self._pad_id,
             loads_base=loads_base,
         )

@@ -1,7 +1,8 @@
 """The engines of a pack: which cell sits where, and how engines share the processor's cores.
 
 On a CPU every core has an engine of its own with one thread: operations on short texts are too small to be
-split. On a GPU there is one engine. Strategy full has one engine with all cores, one cell at a time.
+split. On a GPU there is one engine. Strategy full and stock classifiers have one engine with all cores, one cell at a
+time.
 """
 
 from __future__ import annotations
@@ -56,23 +57,25 @@ class Room:
         cell = first.cell
         self.base = base
         self.is_exact = base.compute.numerics == "exact"
-        self.slots = 1 if cell.strategy is Strategy.FULL else cell.compute.slots or AUTOMATIC_SLOTS
+        self._is_alone = cell.strategy is Strategy.FULL or base.is_stock
+        """One cell at a time, with all cores."""
+        self.slots = 1 if self._is_alone else cell.compute.slots or AUTOMATIC_SLOTS
         self.engines: list[PackEngine] = []
         self.aside: deque[SetAside] = deque()
         """They come before the cells that have not begun."""
         self._engine_slots: int | None = None
         """Most cells of a new engine after one ran out of memory."""
-        self._kind = engine_class(cell.strategy)
+        self._kind = engine_class(cell.strategy, base)
         self._waiting = waiting
         self._cpus = cpus
         self._workers = _workers(base, cell.strategy, cpus)
         # Exact numbers must not depend on the number of threads: one a cell, several cells at a time.
-        torch.set_num_threads(1 if self._workers > 1 or self._is_single_threaded(cell.strategy) else cpus)
+        torch.set_num_threads(1 if self._workers > 1 or self._is_single_threaded() else cpus)
         self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="engine")
         self._busy: dict[Future[Progress], PackEngine] = {}
 
-    def _is_single_threaded(self, strategy: Strategy) -> bool:
-        return self.is_exact and strategy is not Strategy.FULL and self.base.compute.device.type == "cpu"
+    def _is_single_threaded(self) -> bool:
+        return self.is_exact and not self._is_alone and self.base.compute.device.type == "cpu"
 
     def close(self) -> None:
         """Leave the base as it was found, for the next pack: no threads, no cell's weights in it."""
@@ -215,7 +218,7 @@ class Room:
 
 def _workers(base: Base, strategy: Strategy, cpus: int) -> int:
     """Threads that work on engines side by side."""
-    if base.compute.device.type != "cpu" or strategy in (Strategy.FULL, Strategy.HEAD):
+    if base.compute.device.type != "cpu" or base.is_stock or strategy in (Strategy.FULL, Strategy.HEAD):
         return 1
     return max(1, cpus)
 

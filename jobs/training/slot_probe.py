@@ -79,7 +79,7 @@ def measure_one(samples: Sequence[Sample], base: Base, count: int) -> Measured:
     meter = MemoryMeter(base.model, base.compute.device)
     copies = [_copy(samples[place % len(samples)], place, base) for place in range(count)]
     layout = None if base.compute.numerics == "exact" else RowLayout([copy.run.shapes for copy in copies])
-    engine = engine_class(samples[0].packed.cell.strategy)(base, layout, slots=count)
+    engine = engine_class(samples[0].packed.cell.strategy, base)(base, layout, slots=count)
     try:
         for copy in copies:
             engine.admit(copy.run)

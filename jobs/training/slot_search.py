@@ -90,7 +90,7 @@ def find_slots(
 
 def _without_measurement(cells: Sequence[PackedCell], room: Room) -> Slots | None:
     first = cells[0].cell
-    if first.strategy is Strategy.FULL:
+    if first.strategy is Strategy.FULL or room.base.is_stock:
         return Slots(number=1, found="automatic")
     if first.compute.slots is not None:
         return Slots(number=first.compute.slots, found="declared")

@@ -171,6 +171,7 @@ def cost_settings(cell: CellSpec, base: Base, *, threads: int) -> dict[str, Any]
         "data": _chosen(cell.data, _DATA),
         "recipe": _chosen(cell.recipe, _RECIPE),
         "lora": _chosen(cell.lora, _LORA),
+        **{name: to_json(getattr(cell, name)) for name in ("ia3", "prefix") if getattr(cell, name) is not None},
     }
 
 

@@ -45,7 +45,7 @@ class Trained:
     """A cell after a few steps, with our test logits."""
 
     def __init__(self, base: Base, run: CellRun, cache: Path) -> None:
-        engine = engine_class(run.packed.cell.strategy)(base, RowLayout([run.shapes]), slots=1)
+        engine = engine_class(run.packed.cell.strategy, base)(base, RowLayout([run.shapes]), slots=1)
         engine.admit(run)
         for _ in range(6):
             assert not engine.step()

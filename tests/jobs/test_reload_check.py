@@ -11,7 +11,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from jobs.errors import BugError
-from jobs.export import ADAPTER, HEAD_FILE, MODEL, Exporter, head_roots
+from jobs.export import ADAPTER, HEAD_FILE, MODEL, Exporter
+from jobs.models.head import head_roots
 from jobs.models.loading import Base
 from jobs.reload_check import Checker
 from jobs.reload_messages import Question, Setup
@@ -40,7 +41,7 @@ def setup_for(base: Base, cache: Path, **changes: object) -> Setup:
         revision=None,
         quantization=None,
         not_quantized=base.family.quantisation_skip,
-        head_roots=head_roots(base.family.head),
+        head_roots=head_roots(base.family),
         pad_id=base.tokenizer.pad_token_id if base.family.pooling == "first" else None,
         loads_base=False,
     )
@@ -51,7 +52,7 @@ def exported(
     base: Base, run: CellRun, folder: Path, cache: Path, *, form: str = ADAPTER
 ) -> tuple[Question, np.ndarray]:
     """Train a cell for a few steps and export it; the question about it, and our logits."""
-    engine = engine_class(run.packed.cell.strategy)(base, RowLayout([run.shapes]), slots=1)
+    engine = engine_class(run.packed.cell.strategy, base)(base, RowLayout([run.shapes]), slots=1)
     engine.admit(run)
     for _ in range(6):
         assert not engine.step()

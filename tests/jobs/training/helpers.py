@@ -129,7 +129,7 @@ def make_run(
 
 
 def engine_for(base: Base, runs: list[CellRun], *, slots: int | None = None) -> PackEngine:
-    kind = engine_class(runs[0].packed.cell.strategy)
+    kind = engine_class(runs[0].packed.cell.strategy, base)
     engine = kind(base, RowLayout([run.shapes for run in runs]), slots=slots or len(runs))
     for run in runs[: slots or len(runs)]:
         engine.admit(run)

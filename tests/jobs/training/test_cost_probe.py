@@ -44,7 +44,7 @@ def data_of(num_train: int = 32) -> CellData:
 def trained_hash(base: Base, strategy: Strategy) -> str:
     """A cell trained from its beginning to its end."""
     run = start_cell(packed_cell(1, recipe=RECIPE, lora=LORA, strategy=strategy), data_of(), base)
-    engine = engine_class(strategy)(base, RowLayout([run.shapes]), slots=1)
+    engine = engine_class(strategy, base)(base, RowLayout([run.shapes]), slots=1)
     engine.admit(run)
     while not run.finished:
         assert not engine.step()

@@ -201,7 +201,7 @@ def test_fast_gives_the_same_float32_predictions(kind: str, cache: Path) -> None
 
 def test_heads_in_exact_do_not_depend_on_who_had_the_features_computed(cache: Path) -> None:
     base = base_of("bert-bf16-plain", cache)
-    kind = engine_class(Strategy.HEAD)
+    kind = engine_class(Strategy.HEAD, base)
     found = []
     for seeds in ((1,), (3, 1, 2)):
         runs = [make_run(base, s, recipe=RECIPE, strategy=Strategy.HEAD, num_train=20 + s) for s in seeds]

@@ -30,7 +30,7 @@ from transformers import (
 )
 from transformers.pytorch_utils import Conv1D
 
-from jobs.export import HEAD_MODULES
+from jobs.models.head import HEAD_MODULES
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.models.tiny import tiny_folder
 from jobs.spec import QuantizationSpec, Strategy
