@@ -19,7 +19,7 @@ def how_to_end(cluster: Mapping[str, Any]) -> str:
         the command, and where to give it.
     """
     provider = cluster.get("provider") or {}
-    name = str(provider.get("type", ""))
-    cost = "It only runs on" if name == "local" else "It costs money until then"
-    file = FILES.get(name, "the file it was started with")
-    return f"The cluster {cluster.get('cluster_name', '')} is still up. {cost}; where you started it: ray down -y {file}"
+    provider_type = str(provider.get("type", ""))
+    cost = "keeps your machines busy" if provider_type == "local" else "costs money"
+    name, file = cluster.get("cluster_name", ""), FILES.get(provider_type, "and the file it was started with")
+    return f"The cluster {name} is still up and {cost}. When you are through, where you started it: ray down -y {file}"
