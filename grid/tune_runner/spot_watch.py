@@ -1,4 +1,4 @@
-"""Tell Ray when the cloud announces to take this machine away: `python -m grid.tune_runner.spot_watch aws --address ...`.
+"""Tell Ray when the cloud will take this machine away: `python -m grid.tune_runner.spot_watch aws --address ...`.
 
 Runs on every worker of a cluster, asks the cloud's metadata service now and then, and has Ray drain the machine once a
 notice is there: no new pack comes, and the driver tells the ones that run to save their cells and give them back.

@@ -1,6 +1,7 @@
-"""The last line of a run on a cluster names the command that ends it, with the cluster files that come with FineGrid."""
+"""The last line of a run on a cluster: the command that ends it, with the cluster files that come with FineGrid."""
 
 from __future__ import annotations
+
 from pathlib import Path
 
 import pytest
