@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from grid.store import schema
 from jobs.spec import Strategy
-from jobs.storage import Layout
+from jobs.storage import Layout, results_path
 
 AXES: Final = ("model", "strategy", "variant", "dataset", "protocol", "num_labels", "num_samples", "seed")
 """Columns that every cell has; further declared axes (such as learning_rate) follow under their own name."""
@@ -72,14 +72,14 @@ def load(root: Path | str) -> Results:
     """Read the index of a results folder; works beside a running driver and on read-only media.
 
     Args:
-        root: a results folder.
+        root: a results folder or a URL.
     Returns:
         its cells and metrics.
     Raises:
         UserError: no store there, or one of another schema version.
         EnvironmentProblem: the index is damaged.
     """
-    root = Path(root)
+    root = results_path(str(root))
     engine = schema.open_read_only(root)
     try:
         # One transaction: cells and metrics are of the same moment although a run may be writing.
@@ -94,6 +94,8 @@ def load(root: Path | str) -> Results:
     numbers.extend(_cost_metrics(done))
     layout = Layout(root)
     folders = {row["cell_id"]: layout.cell(row["cell_id"]) / PurePosixPath(row["folder"]).name for row in done}
+    if (mirror := layout.mirror) is not None:
+        mirror.bring_all(folders.values())  # predictions and curves; weights stay at the URL
     return results_from(name, cells, numbers, folders=folders)
 
 

@@ -171,7 +171,8 @@ def _read_lines(layout: Layout, log: str | None, cell_id: str) -> tuple[tuple[Lo
     if not path.is_relative_to(layout.logs.resolve()):
         return (), "the log lies outside the logs folder and is not read"
     try:
-        text = path.read_text("utf-8", errors="replace")
+        mirror = layout.mirror
+        text = path.read_text("utf-8", errors="replace") if mirror is None else mirror.log_text(path)
     except OSError as error:
         return (), f"the log cannot be read ({error.strerror})"
     entries, num_unreadable = _parse(text)

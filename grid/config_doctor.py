@@ -22,7 +22,7 @@ from grid.preflight import preflight
 from grid.summary import REFUSED, WRONG_CONFIG
 from jobs.errors import ConfigError, Problem
 from jobs.redaction import redact
-from jobs.storage import cache_root
+from jobs.storage import Layout, cache_root
 
 LIBRARIES = (
     "finegrid", "ray", "torch", "transformers", "peft", "bitsandbytes", "datasets", "huggingface_hub", "tokenizers",
@@ -92,7 +92,7 @@ def examine(options: RunOptions) -> ConfigReport:
         compute=outlook.config.compute,
         request=outlook.config.request,
         devices=outlook.devices,
-        results=str(outlook.root),
+        results=Layout(outlook.root).name,
         needs=needs,
         downloads=download_folder(needs),
         assume_yes=options.assume_yes,

@@ -23,7 +23,7 @@ from grid.store.rebuild import RebuildReport, rebuild
 from grid.store.rows import metric_rows, result_row
 from jobs.errors import EnvironmentProblem, UserError
 from jobs.spec import CellState
-from jobs.storage import DamagedResult, Layout, complete_results
+from jobs.storage import DamagedResult, Layout, complete_results, has_cells
 
 _MAX_SHOWN = 50
 _NOT_COMPARED = frozenset({"ingested_at"})
@@ -87,8 +87,8 @@ def doctor(root: Path, *, rebuild_index: bool = False) -> DoctorReport:
         StoreBusy: rebuilding while a run uses the store.
     """
     layout = Layout(root.absolute())
-    if not index_to_read(layout).exists() and not layout.cells.is_dir():
-        raise not_a_store(root)
+    if not index_to_read(layout).exists() and not has_cells(layout):
+        raise not_a_store(layout)
     rebuilt = rebuild(root) if rebuild_index else None
     set_aside = mend_files(layout) if rebuild_index else ()
     good, problems = _check_folders(layout)
@@ -96,7 +96,7 @@ def doctor(root: Path, *, rebuild_index: bool = False) -> DoctorReport:
     more, notes = _check_index(layout, good)
     notes += file_notes(layout)
     return DoctorReport(
-        root=str(root),
+        root=layout.name,
         problems=(*problems, *more),
         notes=tuple(notes),
         num_folders=num_folders,

@@ -38,7 +38,10 @@ def finish_pictures(root: Path, *, has_news: bool, console: Console) -> tuple[Pa
     try:
         from analysis.heatmaps import draw_defaults  # matplotlib is heavy: only when there is something to draw
 
-        return (*draw_defaults(root), export(root, table))
+        files = (*draw_defaults(root), export(root, table))
+        if (mirror := layout.mirror) is not None:
+            mirror.share_tree(layout.report)
+        return files
     except Exception as error:
         write_problem(layout, error)
         again = f"python -m analysis.heatmaps {root}"

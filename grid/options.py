@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grid.paths import expanded
-from jobs.errors import ConfigError, Problem
+from jobs.errors import ConfigError, Problem, UserError
+from jobs.objects import is_url
 from jobs.spec import RESUMED_KINDS, FailureKind
+from jobs.storage import results_path
 
 ALL_KINDS = "all"
 
@@ -19,7 +21,7 @@ class RunOptions:
     config: str | None = None
     """A path or a shipped config's name; None: the default grid."""
     results: str | None = None
-    """Results folder; None: results/<grid name>."""
+    """Results folder or URL; None: results/<grid name>."""
     overrides: tuple[str, ...] = ()
     """path=value of each --set."""
     dry_run: bool = False
@@ -33,14 +35,17 @@ class RunOptions:
     """The run ends in order after so long, to be continued; None: it takes as long as it needs."""
 
     def results_folder(self, grid: str) -> Path:
-        """The absolute results folder.
+        """The absolute results folder; of a URL, the one that stands for it on this machine.
 
         Raises:
-            ConfigError: it is a URL.
+            ConfigError: a URL that results cannot lie at.
+            EnvironmentProblem: the disk refused.
         """
-        if self.results is not None and "://" in self.results:
-            rule = "results on an object store are not supported yet: give a folder and copy it afterwards"
-            raise ConfigError([Problem("--results", rule, self.results.split("?")[0])])
+        if self.results is not None and is_url(self.results):
+            try:
+                return results_path(self.results).absolute()
+            except UserError as error:
+                raise ConfigError([Problem("--results", str(error))]) from error
         return expanded(self.results or f"results/{grid}").absolute()
 
 

@@ -69,7 +69,8 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             is_here = ray is None or ray.is_private
             outlook = check(outlook, console, is_here=is_here)
             if is_here:
-                stack.enter_context(sealed())
+                mirror = Layout(outlook.root).mirror
+                stack.enter_context(sealed(keep=mirror.credentials if mirror else ()))
         with signals.patience():
             store = stack.enter_context(Store.open(outlook.root, grid=outlook.config.name))
             store.claim(outlook.config.to_json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from jobs.redaction import withheld_secrets
@@ -13,9 +13,11 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 @contextmanager
-def sealed() -> Iterator[None]:
+def sealed(keep: Collection[str] = ()) -> Iterator[None]:
     """While open, this process and the ones it starts ask no hub and have no secrets in their environment.
 
+    Args:
+        keep: names of the variables with which trials reach the results folder.
     Side effects:
         changes `os.environ` and, when it is loaded, what huggingface_hub read from it; both come back at the end.
     """
@@ -27,7 +29,7 @@ def sealed() -> Iterator[None]:
     if constants is not None:
         vars(constants)["HF_HUB_OFFLINE"] = True
     try:
-        with withheld_secrets():
+        with withheld_secrets(keep):
             yield
     finally:
         if constants is not None:

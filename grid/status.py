@@ -127,7 +127,7 @@ def status(root: Path) -> StatusReport:
     holder = current_holder(layout)
     declared = [row for row in rows.values() if not row.retired]
     return StatusReport(
-        root=str(root),
+        root=layout.name,
         grid=grid,
         counts=_count(declared),
         unfinished=tuple(row for row in declared if row.state is not CellState.DONE),

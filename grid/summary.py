@@ -15,6 +15,7 @@ from grid.signals import exit_code as signal_exit_code
 from grid.store import CellRow
 from jobs.errors import one_line
 from jobs.spec import RESUMED_KINDS, CellState
+from jobs.storage import Layout
 
 DONE, SOME_FAILED, WRONG_CONFIG, REFUSED, BUSY, STOPPED_EARLY = range(6)
 """Exit codes, see DESIGN; those of signals are 128 + number."""
@@ -60,7 +61,7 @@ class Summary:
         counts = Counter(str(row.state) for row in self.rows.values())
         return {
             "grid": self.grid,
-            "results": str(self.root),
+            "results": Layout(self.root).name,
             "exit_code": self.exit_code,
             "cells": len(self.rows),
             "counts": {str(state): counts[str(state)] for state in CellState},
@@ -83,7 +84,7 @@ class Summary:
             console.print(escape(line), soft_wrap=True)
         if len(self.failed) > _MAX_FAILED_SHOWN:
             more = len(self.failed) - _MAX_FAILED_SHOWN
-            console.print(f"  ... and {more:,} more (finegrid status {escape(str(self.root))})", soft_wrap=True)
+            console.print(f"  ... and {more:,} more (finegrid status {escape(Layout(self.root).name)})", soft_wrap=True)
         for line in self._advice():
             console.print(escape(line), soft_wrap=True)
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from jobs.durable import Writer, commit_folder, disk_problem
 from jobs.failpoints import failpoint
-from jobs.storage import Layout, check_cell_id, make_cell_folder
+from jobs.mirror import mirror_of
+from jobs.storage import RESULT_DEPTH, Layout, check_cell_id, make_cell_folder
 from jobs.temporary import new_temporary
 
 DAMAGED_SUFFIX = ".corrupt"
@@ -60,10 +61,26 @@ def checkpoints_of(layout: Layout, cell_id: str, *, epoch: int, attempt: int) ->
         attempt: its number; what later attempts wrote is not for it.
     """
     folder = layout.checkpoint(cell_id)
-    if folder.is_symlink() or not folder.is_dir():
+    if (mirror := layout.mirror) is not None:
+        keys = mirror.committed(f"{layout.relative(folder)}/", depth=RESULT_DEPTH)
+        paths = [layout.root / key for key in keys]
+    elif folder.is_symlink() or not folder.is_dir():
         return []
-    found = [(name, path) for path in folder.iterdir() if (name := CheckpointName.parse(path.name)) is not None]
-    return sorted((n, p) for n, p in found if (n.epoch, n.attempt) <= (epoch, attempt) and not p.is_symlink())
+    else:
+        paths = [path for path in folder.iterdir() if not path.is_symlink()]
+    found = [(name, path) for path in paths if (name := CheckpointName.parse(path.name)) is not None]
+    return sorted((n, p) for n, p in found if (n.epoch, n.attempt) <= (epoch, attempt))
+
+
+def bring_checkpoint(layout: Layout, folder: Path) -> None:
+    """Fetch a checkpoint that lies at a URL; does nothing where it is here.
+
+    Raises:
+        DamagedResult: a file of it is gone.
+        EnvironmentProblem, TransientProblem: the server refused or is away.
+    """
+    if (mirror := layout.mirror) is not None:
+        mirror.bring(folder)
 
 
 def newest_step(layout: Layout, cell_id: str, *, epoch: int, attempt: int) -> int:
@@ -94,7 +111,13 @@ def save_checkpoint(layout: Layout, cell_id: str, name: CheckpointName, writers:
     except OSError as error:
         raise disk_problem(target, error) from error
     failpoint("ckpt.begun")
-    commit_folder(temporary, target, writers, stage="ckpt")
+    mirror = layout.mirror
+    if mirror is None:
+        commit_folder(temporary, target, writers, stage="ckpt")
+        return target
+    commit_folder(temporary, target, writers, stage="ckpt", share=lambda f: mirror.share(f, layout.relative(target)))
+    # Another machine may go on from it: what lies here would only become old.
+    shutil.rmtree(target, ignore_errors=True)
     return target
 
 
@@ -111,12 +134,15 @@ def prune_checkpoints(layout: Layout, cell_id: str, *, epoch: int, attempt: int,
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Rename a damaged checkpoint so that nothing looks at it again.
+    """Rename a damaged checkpoint so that nothing looks at it again; at a URL it is removed.
 
     Returns:
         its new name; None when it was gone already.
     """
     target = folder.with_name(folder.name + DAMAGED_SUFFIX)
+    root = folder.parent.parent.parent
+    if (mirror := mirror_of(root)) is not None:
+        mirror.withdraw(Layout(root).relative(folder))
     try:
         folder.rename(target)
     except FileNotFoundError:
@@ -146,15 +172,27 @@ def sweep_checkpoints(layout: Layout, done: Collection[str]) -> int:
     Returns:
         number of cells whose checkpoints were removed.
     """
-    if not layout.checkpoints.is_dir() or layout.checkpoints.is_symlink():
-        return 0
-    with os.scandir(layout.checkpoints) as entries:
-        names = sorted(entry.name for entry in entries if _CELL_FOLDER.fullmatch(entry.name))
+    names = [name for name in _cells_with_checkpoints(layout) if _CELL_FOLDER.fullmatch(name)]
     return sum(remove_checkpoints(layout, check_cell_id(name)) for name in names if name in done)
+
+
+def _cells_with_checkpoints(layout: Layout) -> list[str]:
+    if (mirror := layout.mirror) is not None:
+        return sorted({key.split("/")[1] for key, _ in mirror.objects.listed("checkpoints/")})
+    if not layout.checkpoints.is_dir() or layout.checkpoints.is_symlink():
+        return []
+    with os.scandir(layout.checkpoints) as entries:
+        return sorted(entry.name for entry in entries)
 
 
 def _remove(layout: Layout, folder: Path) -> bool:
     """Let a folder vanish in one step, so that a kill leaves no half of it, then free its space."""
+    mirror = layout.mirror
+    was_remote = mirror is not None and mirror.withdraw(layout.relative(folder))
+    return _remove_here(layout, folder) or was_remote
+
+
+def _remove_here(layout: Layout, folder: Path) -> bool:
     if folder.is_symlink() or not folder.is_dir():
         return False
     try:

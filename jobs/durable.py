@@ -45,7 +45,14 @@ class FileEntry:
     num_bytes: int
 
 
-def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer], *, stage: str) -> None:
+def commit_folder(
+    temporary: Path,
+    target: Path,
+    writers: Mapping[str, Writer],
+    *,
+    stage: str,
+    share: Callable[[Path], None] | None = None,
+) -> None:
     """Write files into a temporary folder and make it visible under its final name in one step.
 
     Args:
@@ -53,6 +60,8 @@ def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer], 
         target: final name; must not exist, its parent must.
         writers: name in the folder -> callable that writes it.
         stage: one of STAGES, what is being written; failpoints are called `<stage>.<point>`, see COMMIT_POINTS.
+        share: is given the whole, synced folder before it becomes visible here: where a URL is the store, its
+            commit there comes first.
 
     Raises:
         EnvironmentProblem: the disk refused (full, read-only, I/O error).
@@ -69,6 +78,8 @@ def commit_folder(temporary: Path, target: Path, writers: Mapping[str, Writer], 
         failpoint(f"{stage}.manifest_written")
         for folder in _folders(temporary):
             sync_folder(folder)
+        if share is not None:
+            share(temporary)
         failpoint(f"{stage}.before_replace")
         _rename_to_new(temporary, target)
         failpoint(f"{stage}.after_replace")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from jobs.errors import FineGridError
+from jobs.mirror import Mirror, mirror_of
 from jobs.redaction import redact
+
+_SHARE_EVERY_S = 10.0
+"""Where the results lie at a URL, a log is uploaded at most this often, and at its end."""
 
 
 class PackLog:
@@ -23,6 +29,8 @@ class PackLog:
         """Open for appending, making the folder."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
+        self._mirror = mirror_of(path.parent.parent)
+        self._share_at_s = 0.0
         self._file = path.open("a", encoding="utf-8")
 
     def write(
@@ -46,7 +54,7 @@ class PackLog:
             facts: further JSON values.
         """
         line: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "time": _now(),
             "level": level,
             "event": event,
             "message": redact(message),
@@ -57,8 +65,23 @@ class PackLog:
         if error is not None:
             line["traceback"] = redact("".join(traceback.format_exception(error)))
         line |= {name: redact(value) if isinstance(value, str) else value for name, value in facts.items()}
+        self._append(line)
+        if self._mirror is not None and time.monotonic() >= self._share_at_s:
+            self._share(self._mirror)
+
+    def _append(self, line: dict[str, Any]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=True, default=str) + "\n")
         self._file.flush()
+
+    def _share(self, mirror: Mirror) -> None:
+        """Upload the log as it is; that it cannot be is a line in it, and no cell's fault."""
+        self._share_at_s = time.monotonic() + _SHARE_EVERY_S
+        try:
+            mirror.share_log(self.path)
+        except FineGridError as error:
+            self._append(
+                {"time": _now(), "level": "warning", "event": "log_not_uploaded", "message": redact(str(error))}
+            )
 
     def __enter__(self) -> PackLog:
         """Use as a context."""
@@ -68,7 +91,13 @@ class PackLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file."""
+        if self._mirror is not None:
+            self._share(self._mirror)
         self._file.close()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 class _Forward(logging.Handler):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from urllib.parse import quote, quote_plus, unquote
@@ -53,13 +53,15 @@ def holds_secret(text: str) -> bool:
 
 
 @contextmanager
-def withheld_secrets() -> Iterator[None]:
+def withheld_secrets(keep: Collection[str] = ()) -> Iterator[None]:
     """While open, this process and the ones it starts have no secrets in their environment; they stay hidden in texts.
 
+    Args:
+        keep: names of variables that stay all the same.
     Side effects:
         takes variables out of `os.environ`, and puts them back.
     """
-    taken = {name: value for name, value in _secrets(os.environ).items() if name not in KEPT}
+    taken = {name: value for name, value in _secrets(os.environ).items() if name not in KEPT and name not in keep}
     _withheld.update(taken.values())
     for name in taken:
         del os.environ[name]

@@ -11,6 +11,9 @@ root/
   tmp/          folders being written
   quarantine/   damaged folders, set aside by `finegrid doctor --rebuild`
 
+At a URL lie cells/, checkpoints/, logs/ and report/ under the same names, with store.json, lease/, epochs/, index/ and
+journal/ (`grid.store.remote`); on each machine a folder stands for it (`jobs.mirror`).
+
 A trial only ever adds folders under cells/ and checkpoints/ and lines to its log; the index is the driver's.
 """
 
@@ -20,17 +23,18 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs import durable
 from jobs.durable import (
     MANIFEST,
     DamagedResult,
+    FileEntry,
     Writer,
     commit_folder,
     disk_problem,
-    read_manifest,
     sync_folder,
     verify_file,
     verify_folder,
@@ -39,6 +43,8 @@ from jobs.durable import (
 )
 from jobs.errors import BugError, EnvironmentProblem, UserError
 from jobs.failpoints import failpoint
+from jobs.mirror import Mirror, make_mirror, mirror_of
+from jobs.objects import is_url
 from jobs.spec import RESULT_VERSION, CellResult, dumps, from_json
 from jobs.temporary import new_temporary, sweep
 
@@ -48,20 +54,25 @@ __all__ = [
     "AttemptName",
     "DamagedResult",
     "Layout",
+    "bring_weights",
     "cache_root",
     "check_cell_id",
     "complete_results",
+    "has_cells",
     "make_cell_folder",
     "publish",
     "read_manifest",
     "read_result",
     "results_of",
+    "results_path",
     "sweep_temporary",
     "verify",
     "write_atomically",
 ]
 
 RESULT = "result.json"
+RESULT_DEPTH = 3
+"""Names in the key of a result or checkpoint folder: cells/<cell_id>/<attempt>."""
 _CELL_ID = re.compile(r"[0-9a-f]{16}")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 _ATTEMPT_FOLDER = re.compile(r"(?P<epoch>[0-9]{1,9})-(?P<attempt>[0-9]{1,9})-(?P<nonce>[0-9a-f]{8})")
@@ -83,6 +94,17 @@ class Layout:
     """Names inside one results folder."""
 
     root: Path
+
+    @property
+    def mirror(self) -> Mirror | None:
+        """What stands for a URL; None where the folder itself is the store."""
+        return mirror_of(self.root)
+
+    @property
+    def name(self) -> str:
+        """What people call it: the URL, or the folder."""
+        mirror = self.mirror
+        return mirror.url if mirror else str(self.root)
 
     @property
     def index(self) -> Path:
@@ -227,8 +249,21 @@ def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> 
     except OSError as error:
         raise disk_problem(target, error) from error
     failpoint("result.begun")
-    commit_folder(temporary, target, {**files, RESULT: lambda path: write_synced(path, text)}, stage="result")
+    writers = {**files, RESULT: lambda path: write_synced(path, text)}
+    commit_folder(temporary, target, writers, stage="result", share=_sharing(layout, target))
     return target
+
+
+def _sharing(layout: Layout, target: Path) -> Callable[[Path], None] | None:
+    mirror = layout.mirror
+    if mirror is None:
+        return None
+
+    def share(folder: Path) -> None:
+        mirror.share(folder, layout.relative(target))
+        mirror.drop_weights(folder)
+
+    return share
 
 
 def make_cell_folder(folder: Path) -> None:
@@ -245,12 +280,43 @@ def make_cell_folder(folder: Path) -> None:
 
 
 def verify(folder: Path) -> None:
-    """Compare every file of a result folder with its manifest.
+    """Compare every file of a result folder with its manifest; weights that stayed at a URL by their sizes.
 
     Raises:
         DamagedResult: the first file that is missing or different.
     """
-    verify_folder(folder)
+    mirror = mirror_of(_root_of(folder))
+    if mirror is None:
+        verify_folder(folder)
+    else:
+        mirror.verify(folder)
+
+
+def read_manifest(folder: Path) -> dict[str, FileEntry]:
+    """The list of files of a result folder, which is brought here when it lies at a URL.
+
+    Raises:
+        DamagedResult: no manifest, or not one of ours.
+    """
+    if (mirror := mirror_of(_root_of(folder))) is not None:
+        mirror.bring(folder, weights=False)
+    return durable.read_manifest(folder)
+
+
+def bring_weights(folder: Path) -> None:
+    """Fetch the weights of a result that lies at a URL; does nothing when they are here.
+
+    Raises:
+        DamagedResult: they are gone.
+        EnvironmentProblem, TransientProblem: the server refused or is away.
+    """
+    if (mirror := mirror_of(_root_of(folder))) is not None:
+        mirror.bring(folder)
+
+
+def _root_of(folder: Path) -> Path:
+    """The results folder of a result's folder: three names up."""
+    return folder.parent.parent.parent
 
 
 def read_result(folder: Path) -> CellResult:
@@ -285,10 +351,15 @@ def _parse_result(folder: Path) -> CellResult:
 def complete_results(layout: Layout, *, skip: Collection[str] = frozenset()) -> Iterator[Path]:
     """Every result folder with a manifest, by cell, epoch and attempt; hashes are not looked at.
 
+    Of a URL they may not be here yet: `read_result`, `read_manifest` and `verify` bring them.
+
     Args:
         layout: the results folder.
         skip: cell ids to leave out without looking into their folders.
     """
+    if (mirror := layout.mirror) is not None:
+        yield from _remote_results(layout, mirror, "cells/", skip)
+        return
     if not layout.cells.is_dir():
         return
     with os.scandir(layout.cells) as entries:
@@ -297,13 +368,31 @@ def complete_results(layout: Layout, *, skip: Collection[str] = frozenset()) -> 
         yield from results_of(layout, cell_id)
 
 
+def has_cells(layout: Layout) -> bool:
+    """Whether there is any result of any cell, complete or not."""
+    if (mirror := layout.mirror) is not None:
+        return next(iter(mirror.objects.listed("cells/")), None) is not None
+    return layout.cells.is_dir()
+
+
 def results_of(layout: Layout, cell_id: str) -> list[Path]:
     """The complete result folders of one cell, oldest attempt first."""
     folder = layout.cell(cell_id)
+    if (mirror := layout.mirror) is not None:
+        return _remote_results(layout, mirror, f"cells/{cell_id}/")
     if folder.is_symlink() or not folder.is_dir():
         return []
     found = [(name, path) for path in folder.iterdir() if (name := AttemptName.parse(path.name)) is not None]
     return [path for _, path in sorted(found) if not path.is_symlink() and (path / MANIFEST).is_file()]
+
+
+def _remote_results(layout: Layout, mirror: Mirror, prefix: str, skip: Collection[str] = frozenset()) -> list[Path]:
+    found = []
+    for key in mirror.committed(prefix, depth=RESULT_DEPTH):
+        _, cell_id, attempt = key.split("/")
+        if _CELL_ID.fullmatch(cell_id) and cell_id not in skip and (name := AttemptName.parse(attempt)) is not None:
+            found.append((cell_id, name, layout.root / key))
+    return [path for *_, path in sorted(found)]
 
 
 def sweep_temporary(layout: Layout) -> int:
@@ -313,6 +402,16 @@ def sweep_temporary(layout: Layout) -> int:
         number of folders removed.
     """
     return sweep(layout.temporary)
+
+
+def results_path(text: str) -> Path:
+    """The folder that a text names: of a URL, the one that stands for it on this machine; no server is asked.
+
+    Raises:
+        UserError: a URL that results cannot lie at.
+        EnvironmentProblem: the disk refused.
+    """
+    return make_mirror(cache_root(), text).root if is_url(text) else Path(text)
 
 
 def cache_root() -> Path:

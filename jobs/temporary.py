@@ -35,7 +35,7 @@ def new_temporary(parent: Path) -> Path:
     parent.mkdir(parents=True, exist_ok=True)
     pid = os.getpid()
     start = process_start(pid) or 0
-    folder = parent / f"finegrid-{_machine()}-{_boot()}-{pid}-{start}-{secrets.token_hex(4)}.tmp"
+    folder = parent / f"finegrid-{machine_id()}-{_boot()}-{pid}-{start}-{secrets.token_hex(4)}.tmp"
     folder.mkdir()
     return folder
 
@@ -81,7 +81,7 @@ def _is_stale(path: Path) -> bool:
     match = _NAME.fullmatch(path.name)
     if match is None or path.is_symlink() or not path.is_dir():
         return False
-    if match["machine"] != _machine():
+    if match["machine"] != machine_id():
         return _age_s(path) > _OTHER_MACHINE_MAX_AGE_S
     if match["boot"] != _boot():
         return True
@@ -101,7 +101,8 @@ def _age_s(path: Path) -> float:
             probe.unlink()
 
 
-def _machine() -> str:
+def machine_id() -> str:
+    """A hash of host name and pid namespace."""
     try:
         namespace = Path("/proc/self/ns/pid").stat().st_ino
     except OSError:

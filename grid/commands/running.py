@@ -139,7 +139,7 @@ def doctor(
     def store() -> int:
         from grid.doctor import doctor as examine
 
-        report = examine(expanded(target), rebuild_index=rebuild)
+        report = examine(results_path(target) if is_url(target) else expanded(target), rebuild_index=rebuild)
         show(report, as_json)
         return 0 if report.is_healthy else 1
 
@@ -160,8 +160,10 @@ def doctor(
         return report.exit_code
 
     from grid.paths import expanded
+    from jobs.objects import is_url
+    from jobs.storage import results_path
 
-    is_store = rebuild or expanded(target).is_dir()
+    is_store = rebuild or is_url(target) or expanded(target).is_dir()
     guarded(store if is_store else preflight, as_json=as_json)
 
 

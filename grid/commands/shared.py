@@ -30,7 +30,9 @@ app = typer.Typer(
 )
 
 Config = Annotated[str | None, typer.Argument(help="A config file or the name of a shipped one; default: goemotions.")]
-ResultsOption = Annotated[str | None, typer.Option("--results", help="Results folder; default: results/<grid name>.")]
+ResultsOption = Annotated[
+    str | None, typer.Option("--results", help="Results folder or URL (s3://...); default: results/<grid name>.")
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the config, such as axes.seed=[0,1]."),
@@ -52,12 +54,30 @@ LocalOption = Annotated[bool, typer.Option("--local", help="Run in this process,
 HoursOption = Annotated[
     float | None,
     typer.Option(
-        "--max-hours", min=0.001, max=100_000, help="End in order after so long (exit code 5); the same command goes on."
+        "--max-hours",
+        min=0.001,
+        max=100_000,
+        help="End in order after so long (exit code 5); the same command goes on.",
     ),
 ]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; no network, nothing written.")]
 CellQuery = Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")]
-Results = Annotated[Path, typer.Argument(help="Results folder.")]
+
+
+def _read_results(text: str) -> Path:
+    """A results folder, or the one that stands for a URL."""
+    from jobs.errors import FineGridError
+    from jobs.storage import results_path
+
+    try:
+        return results_path(text)
+    except FineGridError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+Results = Annotated[
+    Path, typer.Argument(help="Results folder or URL (s3://...).", metavar="RESULTS", parser=_read_results)
+]
 
 
 class Report(Protocol):

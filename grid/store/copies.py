@@ -2,7 +2,7 @@
 
 A copy is a whole, closed database that replaces the one before in one step. It is made when a run claims the
 store, when cells are declared, from time to time, and at the end; in between, the journal holds what neither
-the copy nor the result folders do.
+the copy nor the result folders do. Of a URL's copies and journal, `grid.store.remote_copies` knows.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy.engine import Connection, Engine
 
@@ -46,10 +47,12 @@ class Copies:
         Raises:
             EnvironmentProblem: the disk refused.
         """
-        index, copy = self._places.index, self._layout.index
-        if not self._places.is_shared or not copy.is_file() or (index.is_file() and continues(index, copy)):
+        if not self._places.is_shared:
             return
-        logger.warning("%s: the index of this machine is made anew from the copy there", self._layout.root)
+        index, copy = self._places.index, self._newest_copy()
+        if copy is None or (index.is_file() and continues(index, copy)):
+            return
+        logger.warning("%s: the index of this machine is made anew from the copy there", self._layout.name)
         try:
             folder = new_temporary(index.parent / "tmp")
             try:
@@ -64,9 +67,13 @@ class Copies:
 
     def replay(self, connection: Connection) -> None:
         """Add what the journal knows; nothing changes where the index knows it too."""
-        num_lines = journal.replay(connection, self._layout.journal)
+        num_lines = journal.replay(connection, self.journal(), f"journal of {self._layout.name}")
         if num_lines:
-            logger.info("%d failures and pins were read from %s", num_lines, self._layout.journal)
+            logger.info("%d failures and pins were read from the journal of %s", num_lines, self._layout.name)
+
+    def reserve_epoch(self, at_least: int) -> int:
+        """The epoch of this run; the lease or the lock is proof enough that nobody else takes it."""
+        return at_least
 
     def save(self, engine: Engine) -> None:
         """Replace the copy by the index as it is now.
@@ -78,22 +85,17 @@ class Copies:
             self._layout.journal.unlink(missing_ok=True)
             return
         began = time.monotonic()
-        index, copy = self._places.index, self._layout.index
+        index = self._places.index
         try:
-            local, near = new_temporary(index.parent / "tmp"), new_temporary(self._layout.temporary)
+            folder = new_temporary(index.parent / "tmp")
             try:
                 with raw_cursor(engine) as cursor:
-                    cursor.execute("VACUUM INTO ?", (str(local / index.name),))
-                _copy_synced(local / index.name, near / copy.name)
-                failpoint("copy.before_replace")
-                _replace(near, copy)
+                    cursor.execute("VACUUM INTO ?", (str(folder / index.name),))
+                self._put(folder / index.name)
             finally:
-                shutil.rmtree(local, ignore_errors=True)
-                shutil.rmtree(near, ignore_errors=True)
-            failpoint("copy.after_replace")
-            self._layout.journal.unlink(missing_ok=True)
+                shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
-            raise disk_problem(copy, error) from error
+            raise disk_problem(self._layout.index, error) from error
         now = time.monotonic()
         self._next_at = now + max(_EVERY_S, _MAX_SHARE * (now - began))
 
@@ -108,12 +110,38 @@ class Copies:
         """Remember a failure until the next copy."""
         if self._places.is_shared:
             numbers = {"cell_id": cell_id, "epoch": epoch, "attempt": attempt}
-            journal.append(self._layout.journal, "failed", **numbers, kind=str(kind), reason=reason, log_path=log_path)
+            self._note("failed", **numbers, kind=str(kind), reason=reason, log_path=log_path)
 
     def note_pin(self, name: str, revision: str) -> None:
         """Remember a pin until the next copy."""
         if self._places.is_shared:
-            journal.append(self._layout.journal, "pinned", name=name, revision=revision)
+            self._note("pinned", name=name, revision=revision)
+
+    def journal(self) -> bytes:
+        """Failures and pins since the last copy.
+
+        Raises:
+            EnvironmentProblem: the disk refused.
+        """
+        return journal.read(self._layout.journal)
+
+    def _newest_copy(self) -> Path | None:
+        return self._layout.index if self._layout.index.is_file() else None
+
+    def _put(self, database: Path) -> None:
+        """Make a whole, closed database the copy, and forget the journal."""
+        near, copy = new_temporary(self._layout.temporary), self._layout.index
+        try:
+            _copy_synced(database, near / copy.name)
+            failpoint("copy.before_replace")
+            _replace(near, copy)
+        finally:
+            shutil.rmtree(near, ignore_errors=True)
+        failpoint("copy.after_replace")
+        self._layout.journal.unlink(missing_ok=True)
+
+    def _note(self, event: str, **values: Any) -> None:
+        journal.append(self._layout.journal, event, **values)
 
 
 def _replace(folder: Path, index: Path) -> None:

@@ -143,6 +143,8 @@ def _insert_rows(connection: Connection, published: Published) -> None:
 
 def readable(layout: Layout, folders: Sequence[Path]) -> list[Published]:
     """Read what can be read; damaged folders are logged and left for `finegrid doctor`."""
+    if (mirror := layout.mirror) is not None:
+        mirror.bring_all(folders)
     found = []
     for folder in folders:
         published = _read_or_log(layout, folder)

@@ -39,7 +39,7 @@ def append(path: Path, event: str, **values: Any) -> None:
     Raises:
         EnvironmentProblem: the disk refused.
     """
-    line = json.dumps({"event": event, **values}, allow_nan=False) + "\n"
+    line = line_of(event, **values)
     try:
         with path.open("ab") as file:
             # A line that an earlier process left unfinished must not swallow this one.
@@ -52,19 +52,39 @@ def append(path: Path, event: str, **values: Any) -> None:
     failpoint("journal.appended")
 
 
-def replay(connection: Connection, path: Path) -> int:
+def line_of(event: str, **values: Any) -> str:
+    """A line of a journal, its end included."""
+    return json.dumps({"event": event, **values}, allow_nan=False) + "\n"
+
+
+def read(path: Path) -> bytes:
+    """Content of a journal; empty when there is none.
+
+    Raises:
+        EnvironmentProblem: the disk refused.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise disk_problem(path, error) from error
+
+
+def replay(connection: Connection, content: bytes, name: str) -> int:
     """Repeat what a journal tells on an index that does not know it yet.
 
     Args:
         connection: inside a transaction of the driver.
-        path: the journal; may not exist.
+        content: of the journal.
+        name: of the journal, for messages.
 
     Returns:
         number of lines that counted.
     """
     known = set(connection.execute(sa.select(schema.cells.c.cell_id)).scalars())
     num_lines = 0
-    for line in _lines(path):
+    for line in _lines(content, name):
         if line.get("event") == "pinned":
             row = {"name": str(line["name"]), "revision": str(line["revision"]), "pinned_at": utc_now()}
             connection.execute(insert(schema.pins).values(row).on_conflict_do_nothing())
@@ -76,13 +96,7 @@ def replay(connection: Connection, path: Path) -> int:
     return num_lines
 
 
-def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise disk_problem(path, error) from error
+def _lines(content: bytes, name: str) -> Iterator[Mapping[str, Any]]:
     for number, raw in enumerate(content.split(b"\n"), start=1):
         if not raw.strip():
             continue
@@ -91,7 +105,7 @@ def _lines(path: Path) -> Iterator[Mapping[str, Any]]:
             _ = [line[name] for name in _NEEDED.get(line["event"], ())]
             yield line
         except (ValueError, TypeError, KeyError):
-            logger.warning("%s: line %d was cut off and does not count", path, number)
+            logger.warning("%s: line %d was cut off and does not count", name, number)
 
 
 def _ends_with_newline(path: Path) -> bool:

@@ -1,9 +1,9 @@
 """The right to write a store that several hosts can reach, where no kernel's lock reaches all of them.
 
 `lease/` holds one file a claim, named after its token: 1, 2, ... A process becomes the holder by creating
-the file of the next token, which the file system lets only one of them do. The holder rewrites its file
-every few seconds. Whoever finds the newest file unchanged for `stale_after_s` of its own monotonic clock
-may create the next one; clocks of two hosts are never compared. A holder that sees a higher token than its
+the file of the next token, which the file system (at a URL, the object store) lets only one of them do. The holder
+rewrites its file every few seconds. Whoever finds the newest file unchanged for `stale_after_s` of its own monotonic
+clock may create the next one; clocks of two hosts are never compared. A holder that sees a higher token than its
 own has lost the store and stops before its next write.
 """
 
@@ -18,9 +18,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from grid.store.lease_files import LeaseFiles, LeaseFolder
 from grid.store.lock import Holder, busy
 from jobs.durable import disk_problem
-from jobs.errors import EnvironmentProblem, StoreBusy
+from jobs.errors import EnvironmentProblem, StoreBusy, TransientProblem
 from jobs.failpoints import failpoint
 
 STALE_VARIABLE = "FINEGRID_LEASE_S"
@@ -29,6 +30,7 @@ _STALE_AFTER_S = 90.0
 """Longer than the 60 s for which an NFS client may show old contents."""
 _RECORD_BYTES = 1024
 """Fixed size, rewritten in place: a beat needs no space on a full disk, and no reader sees half a file."""
+_UNREACHABLE = (OSError, EnvironmentProblem, TransientProblem)
 logger = logging.getLogger(__name__)
 
 
@@ -85,11 +87,13 @@ def boot_clock() -> float:
 
 
 class Lease:
-    """One process's claim on a folder of leases."""
+    """One process's claim on a folder of leases, or on those at a URL."""
 
-    def __init__(self, folder: Path, *, timing: Timing | None = None, clock: Callable[[], float] = boot_clock) -> None:
-        """Name the folder; nothing is touched yet."""
-        self._folder = folder
+    def __init__(
+        self, where: Path | LeaseFiles, *, timing: Timing | None = None, clock: Callable[[], float] = boot_clock
+    ) -> None:
+        """Name the place; nothing is touched yet."""
+        self._files: LeaseFiles = LeaseFolder(where) if isinstance(where, Path) else where
         self._timing = timing or Timing.usual()
         self._clock = clock
         self._guard = threading.Lock()
@@ -116,13 +120,13 @@ class Lease:
             EnvironmentProblem: the folder cannot be written.
         """
         try:
-            self._folder.mkdir(exist_ok=True)
+            self._files.prepare()
             while self._token is None:
                 newest = self._when_free()
                 self._create(newest + 1)
+            self._remove_older()
         except OSError as error:
-            raise disk_problem(self._folder, error) from error
-        self._remove_older()
+            raise self._disk_problem(error) from error
         self._thread = threading.Thread(target=self._keep_alive, name="finegrid-lease", daemon=True)
         self._thread.start()
         return self._token
@@ -136,12 +140,15 @@ class Lease:
         """
         if self._token is None:
             return
+        is_late = self._clock() - self._renewed_at > self._timing.fence_s
+        if not is_late and not self._files.is_asked_before_each_write:
+            return  # nobody may have taken it over since it was renewed
         try:
-            newest = max(_tokens(self._folder), default=0)
-            if newest == self._token and self._clock() - self._renewed_at > self._timing.fence_s:
+            newest = self._newest()
+            if newest == self._token and is_late:
                 self._renew()
         except OSError as error:
-            raise disk_problem(self._folder, error) from error
+            raise self._disk_problem(error) from error
         if newest != self._token:
             raise self._taken_over(newest)
 
@@ -153,10 +160,10 @@ class Lease:
         if self._thread is not None:
             self._thread.join()
         try:
-            if max(_tokens(self._folder), default=0) == self._token:
+            if self._newest() == self._token:
                 self._write(self._token, released=True)
-        except OSError as error:
-            logger.warning("%s could not be given back (%s); the next run waits for it", self._folder, error)
+        except _UNREACHABLE as error:
+            logger.warning("%s could not be given back (%s); the next run waits for it", self._files.name, error)
         failpoint("lease.released")
         self._token = None
 
@@ -169,14 +176,14 @@ class Lease:
         seen: tuple[int, bytes] | None = None
         since = 0.0
         while True:
-            newest = max(_tokens(self._folder), default=0)
-            content = _read(self._folder, newest)
+            newest = self._newest()
+            content = self._files.read(newest) if newest else b""
             record = _parse(content)
             if newest == 0 or (record is not None and record.released):
                 return newest
             if record is not None and record.holder.is_here():
                 if record.holder.seems_alive():
-                    raise busy(self._folder.parent, str(record.holder))
+                    raise busy(self._files.name, str(record.holder))
                 return newest
             now = self._clock()
             if (newest, content) != seen:
@@ -185,7 +192,7 @@ class Lease:
                 seen, since = (newest, content), now
                 self._tell_waiting(record)
             elif now - since > self._timing.stale_after_s:
-                logger.warning("%s: no sign of life for %.0f s, taken over", self._folder, now - since)
+                logger.warning("%s: no sign of life for %.0f s, taken over", self._files.name, now - since)
                 return newest
             time.sleep(self._timing.poll_s)
 
@@ -193,47 +200,49 @@ class Lease:
         who = str(record.holder) if record else "a process that left no details"
         logger.warning(
             "%s is held by %s; waiting up to %.0f s for a sign of life",
-            self._folder.parent,
+            self._files.name,
             who,
             self._timing.stale_after_s,
         )
 
     def _alive(self, record: Record | None) -> StoreBusy:
         who = str(record.holder) if record else "a process that left no details"
-        return busy(self._folder.parent, f"{who}, which renewed its lease just now")
+        return busy(self._files.name, f"{who}, which renewed its lease just now")
 
     def _taken_over(self, newest: int) -> StoreBusy:
-        record = _parse(_read(self._folder, newest)) if newest else None
+        record = _parse(self._files.read(newest)) if newest else None
         who = str(record.holder) if record else "another process"
         return StoreBusy(
-            f"{self._folder.parent} was taken over by {who} while this run was silent; nothing more is written here. "
+            f"{self._files.name} was taken over by {who} while this run was silent; nothing more is written here. "
             "What this run had finished is kept"
         )
 
     def _create(self, token: int) -> None:
-        # Exclusive creation is decided by the server, hence for all hosts at once.
-        try:
-            descriptor = os.open(_path(self._folder, token), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
-        except FileExistsError:
-            return  # another process was quicker: look again who that is
-        os.close(descriptor)
-        self._write(token)
-        self._token = token
+        with self._guard:
+            began = self._clock()
+            if not self._files.create(token, self._next_record()):
+                return  # another process was quicker: look again who that is
+            self._renewed_at = began
+            self._token = token
         failpoint("lease.created")
 
     def _write(self, token: int, *, released: bool = False) -> None:
         with self._guard:
-            self._beat += 1
-            record = Record(holder=self._holder, beat=self._beat, released=released)
-            data = json.dumps(asdict(record)).encode("utf-8").ljust(_RECORD_BYTES)
-            # No O_CREAT: a file that a later holder removed must not come back.
-            descriptor = os.open(_path(self._folder, token), os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.pwrite(descriptor, data, 0)
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            self._renewed_at = self._clock()
+            # Counted from the beginning: others may have seen the record before the answer came back.
+            began = self._clock()
+            self._files.write(token, self._next_record(released=released))
+            self._renewed_at = began
+
+    def _next_record(self, *, released: bool = False) -> bytes:
+        self._beat += 1
+        record = Record(holder=self._holder, beat=self._beat, released=released)
+        return json.dumps(asdict(record)).encode("utf-8").ljust(_RECORD_BYTES)
+
+    def _newest(self) -> int:
+        return max(self._files.tokens(), default=0)
+
+    def _disk_problem(self, error: OSError) -> EnvironmentProblem:
+        return disk_problem(Path(error.filename or self._files.name), error)
 
     def _renew(self) -> None:
         if self._token is not None:
@@ -243,43 +252,28 @@ class Lease:
     def _keep_alive(self) -> None:
         while not self._stop.wait(self._timing.beat_s):
             try:
-                if max(_tokens(self._folder), default=0) != self._token:
-                    logger.error("%s was taken over; nothing more is written by this run", self._folder.parent)
+                if self._newest() != self._token:
+                    logger.error("%s was taken over; nothing more is written by this run", self._files.name)
                     return
                 self._renew()
-            except OSError as error:
+            except _UNREACHABLE as error:
                 # Not the end: `check` refuses to write once this has lasted too long.
-                logger.warning("%s could not be renewed: %s", self._folder, error)
+                logger.warning("the lease of %s could not be renewed: %s", self._files.name, error)
 
     def _remove_older(self) -> None:
-        for token in _tokens(self._folder):
+        for token in self._files.tokens():
             if self._token is not None and token < self._token:
-                _path(self._folder, token).unlink(missing_ok=True)
+                self._files.remove(token)
 
 
-def read_lease(folder: Path) -> Record | None:
+def read_lease(where: Path | LeaseFiles) -> Record | None:
     """What the newest lease says; None when there is none that can be read."""
+    files: LeaseFiles = LeaseFolder(where) if isinstance(where, Path) else where
     try:
-        newest = max(_tokens(folder), default=0)
-        return _parse(_read(folder, newest)) if newest else None
+        newest = max(files.tokens(), default=0)
+        return _parse(files.read(newest)) if newest else None
     except OSError:
         return None
-
-
-def _path(folder: Path, token: int) -> Path:
-    return folder / str(token)
-
-
-def _tokens(folder: Path) -> list[int]:
-    # A listing, because clients of network file systems may remember that a name was not there.
-    return [int(name) for name in os.listdir(folder) if name.isascii() and name.isdigit()]  # noqa: PTH208
-
-
-def _read(folder: Path, token: int) -> bytes:
-    try:
-        return _path(folder, token).read_bytes()
-    except FileNotFoundError:
-        return b""
 
 
 def _parse(content: bytes) -> Record | None:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from grid.store.remote import unfinished
 from jobs.failpoints import failpoint
 from jobs.storage import MANIFEST, AttemptName, Layout, sweep_temporary
 from jobs.temporary import sweep
@@ -39,8 +40,20 @@ def sweep_leftovers(layout: Layout, *, before_epoch: int, skip: Collection[str],
         logger.warning("%s has no manifest: what a dead attempt left is removed", folder)
         shutil.rmtree(folder, ignore_errors=True)
         num_removed += 1
+    num_removed += _sweep_url(layout, before_epoch)
     failpoint("claim.swept")
     return num_removed
+
+
+def _sweep_url(layout: Layout, before_epoch: int) -> int:
+    mirror = layout.mirror
+    if mirror is None:
+        return 0
+    keys = list(unfinished(mirror, before_epoch=before_epoch))
+    for key in keys:
+        logger.warning("%s/%s has no manifest: what a dead attempt uploaded is removed", mirror.url, key)
+        mirror.withdraw(key)
+    return len(keys)
 
 
 def half_folders(layout: Layout, *, before_epoch: int, skip: Collection[str] = frozenset()) -> Iterator[Path]:

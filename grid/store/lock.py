@@ -140,7 +140,7 @@ def _is_current(holder: Holder | None) -> bool:
     return holder is not None and (holder.host != socket.gethostname() or holder.seems_alive())
 
 
-def busy(folder: Path, who: str) -> StoreBusy:
+def busy(folder: Path | str, who: str) -> StoreBusy:
     """Say who has a store, and what can be done."""
     return StoreBusy(f"{folder} is in use by {who}; wait for it, or stop it: its work is kept and can be resumed")
 

@@ -113,8 +113,8 @@ def _create(layout: Layout, places: Places, grid: str) -> None:
         except DamagedResult:
             continue
         if found != grid:
-            raise other_grid(layout.root, found, grid)
-        logger.warning("%s has results but no index: making a new one from them", layout.root)
+            raise other_grid(layout.name, found, grid)
+        logger.warning("%s has results but no index: making a new one from them", layout.name)
         break
     create_index(places.index, grid=grid)
 
@@ -129,4 +129,4 @@ def _check_owner(engine: Engine, layout: Layout, index: Path, grid: str) -> None
     if found is None:
         raise damaged_index(index, "it does not say which grid it belongs to")
     if found != grid:
-        raise other_grid(layout.root, found, grid)
+        raise other_grid(layout.name, found, grid)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from grid.store.lease import Lease, read_lease
+from grid.store.lease_files import LeaseFiles, LeaseFolder
 from grid.store.lock import Holder, StoreLock, busy, read_holder
 from grid.store.places import Places, find_places
+from grid.store.remote import RemoteLeases
 from jobs.failpoints import failpoint
 from jobs.storage import Layout
 
@@ -15,7 +17,7 @@ class Ownership:
     def __init__(self, layout: Layout, places: Places) -> None:
         """Nothing is touched yet."""
         self._lock = StoreLock(places.lock)
-        self._lease = Lease(layout.lease) if places.is_shared else None
+        self._lease = Lease(leases_of(layout)) if places.is_shared else None
         self._layout = layout
 
     @property
@@ -62,6 +64,12 @@ class Ownership:
         self._lock.release()
 
 
+def leases_of(layout: Layout) -> LeaseFiles:
+    """Where the leases of a store lie that several hosts can reach."""
+    mirror = layout.mirror
+    return LeaseFolder(layout.lease) if mirror is None else RemoteLeases(mirror)
+
+
 def current_holder(layout: Layout) -> Holder | None:
     """The process that has a store now, as far as this machine can tell; None when there is none.
 
@@ -74,7 +82,7 @@ def current_holder(layout: Layout) -> Holder | None:
     holder = read_holder(places.lock)
     if holder is not None and holder.seems_alive():
         return holder
-    record = read_lease(layout.lease) if places.is_shared else None
+    record = read_lease(leases_of(layout)) if places.is_shared else None
     if record is None or record.released:
         return None
     # Of another host only its lease is known; whether that is stale, only watching it would tell.
@@ -89,4 +97,4 @@ def refuse_if_busy(layout: Layout) -> None:
     """
     holder = current_holder(layout)
     if holder is not None and holder.seems_alive():
-        raise busy(layout.root, str(holder))
+        raise busy(layout.name, str(holder))

@@ -1,4 +1,4 @@
-"""Where the index of a results folder lies: inside it, or locally when the folder lies on a network.
+"""Where the index of a results folder lies: inside it, or locally when the folder lies on a network or at a URL.
 
 SQLite and the kernel's locks need a local disk. On a network or FUSE folder (or one without file locks) the
 result folders, checkpoints and logs stay there, with a copy of the index; the index itself and its lock
@@ -16,6 +16,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from grid.store import remote
 from grid.store.filesystem import filesystem_type, is_remote
 from jobs.durable import disk_problem, sync_folder
 from jobs.errors import EnvironmentProblem
@@ -33,7 +34,7 @@ class Places:
     lock: Path
     ballast: Path
     is_shared: bool
-    """True: the results folder can be reached by other hosts, and holds a copy of the index only."""
+    """True: the results folder or URL can be reached by other hosts, and holds a copy of the index only."""
 
 
 def find_places(layout: Layout) -> Places | None:
@@ -43,11 +44,15 @@ def find_places(layout: Layout) -> Places | None:
         layout: the results folder.
 
     Returns:
-        the places; None for a folder on a network that holds no store yet.
+        the places; None for a folder on a network, or a URL, that holds no store yet.
 
     Raises:
         EnvironmentProblem: what names the store cannot be read.
+        TransientProblem: the server of a URL cannot be reached.
     """
+    if (mirror := layout.mirror) is not None:
+        store_id = remote.read_store_id(mirror)
+        return None if store_id is None else _shared(layout, store_id)
     identity = _read_identity(layout)
     if not is_remote(layout.root) and (identity is None or identity["why"] != _NO_LOCKS):
         return Places(index=layout.index, lock=layout.lock, ballast=layout.ballast, is_shared=False)
@@ -69,7 +74,9 @@ def make_places(layout: Layout, *, has_locks: bool = True) -> Places:
     """
     places = find_places(layout) if has_locks else None
     try:
-        if places is None:
+        if places is None and (mirror := layout.mirror) is not None:
+            places = _shared(layout, remote.make_store_id(mirror))
+        elif places is None:
             _write_identity(layout, _NO_LOCKS if not has_locks else filesystem_type(layout.root))
             places = find_places(layout)
         if places is None:
@@ -83,13 +90,20 @@ def make_places(layout: Layout, *, has_locks: bool = True) -> Places:
 
 
 def index_to_read(layout: Layout) -> Path:
-    """The newest index of a results folder that this machine can read; may not exist."""
+    """The newest index of a results folder that this machine can read; may not exist.
+
+    Of a URL the newest copy is fetched first.
+    """
     places = find_places(layout)
-    if places is None or not places.is_shared or not places.index.is_file():
+    if places is None or not places.is_shared:
         return layout.index
-    if not layout.index.is_file() or continues(places.index, layout.index):
+    mirror = layout.mirror
+    copy = remote.newest_copy(mirror) if mirror else layout.index
+    if copy is None or not places.index.is_file():
+        return copy or places.index
+    if not copy.is_file() or continues(places.index, copy):
         return places.index
-    return layout.index
+    return copy
 
 
 def continues(index: Path, copy: Path) -> bool:

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from grid.store.users import users_of
 from jobs.errors import DiskFull, EnvironmentProblem, FineGridError, UserError, is_disk_full
+from jobs.storage import Layout
 
 _NEARLY_FULL_BYTES = 1 << 20
 _UNWRITTEN = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE})
@@ -27,13 +28,16 @@ class DiskBroken(EnvironmentProblem):
     """The disk reported an I/O error: what it holds since is not certain."""
 
 
-def not_a_store(root: Path) -> UserError:
-    """A folder without an index was given where a results folder is expected."""
+def not_a_store(layout: Layout) -> UserError:
+    """A folder or URL without an index was given where results are expected."""
+    root = layout.root
+    if layout.mirror is not None:
+        return UserError(f"{layout.name} holds no store (yet); give the URL that `--results` named")
     what = "no such folder" if not root.exists() else "there is no grid.db in it"
     return UserError(f"{root} is not a results folder: {what}; give the folder that `--results` named")
 
 
-def other_grid(root: Path, found: str, wanted: str) -> UserError:
+def other_grid(root: Path | str, found: str, wanted: str) -> UserError:
     """A store belongs to the grid that made it."""
     return UserError(
         f"{root} holds results of the grid {found!r}, not of {wanted!r}; "

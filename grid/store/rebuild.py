@@ -13,19 +13,20 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from grid.store import journal, opening, schema
+from grid.store import opening, schema
 from grid.store.connection import leave_single_file, open_writer
 from grid.store.copies import Copies
 from grid.store.ingest import Published, insert_result, read_published, utc_now
 from grid.store.migrate import write_new_index
 from grid.store.places import Places, index_to_read
 from grid.store.problems import explained, not_a_store
+from grid.store.remote_copies import copies_of
 from grid.store.rows import Row
 from jobs.durable import disk_problem, sync_folder
 from jobs.errors import UserError
 from jobs.failpoints import failpoint
 from jobs.spec import CellState
-from jobs.storage import DamagedResult, Layout, complete_results
+from jobs.storage import DamagedResult, Layout, complete_results, has_cells
 from jobs.temporary import new_temporary
 
 _SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -86,15 +87,16 @@ def rebuild(root: Path) -> RebuildReport:
         whose result is damaged become pending, so that the next run computes them again.
     """
     layout = Layout(root.absolute())
-    if not layout.root.is_dir() or not (index_to_read(layout).exists() or layout.cells.is_dir()):
-        raise not_a_store(root)
+    if not layout.root.is_dir() or not (index_to_read(layout).exists() or has_cells(layout)):
+        raise not_a_store(layout)
     places, ownership = opening.own(layout)
     try:
         old = _salvage(index_to_read(layout))
         folders = _read_folders(layout)
         grid = _grid_name(layout, old, folders)
-        report = _replace_index(layout, places, grid, old, folders)
-        _save_copy(layout, places)
+        copies = copies_of(layout, places, ownership)
+        report = _replace_index(layout, places, copies, grid, old, folders)
+        _save_copy(places, copies)
         return report
     except OSError as error:
         raise disk_problem(places.index, error) from error
@@ -102,11 +104,13 @@ def rebuild(root: Path) -> RebuildReport:
         ownership.release()
 
 
-def _replace_index(layout: Layout, places: Places, grid: str, old: _Old, folders: _Folders) -> RebuildReport:
+def _replace_index(
+    layout: Layout, places: Places, copies: Copies, grid: str, old: _Old, folders: _Folders
+) -> RebuildReport:
     folder = new_temporary(places.index.parent / "tmp")
     try:
         new_index = folder / places.index.name
-        num_results = _write_index(new_index, layout, grid, old, folders)
+        num_results = _write_index(new_index, copies, grid, old, folders)
         backup = _swap(places.index, new_index)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -121,10 +125,10 @@ def _replace_index(layout: Layout, places: Places, grid: str, old: _Old, folders
     )
 
 
-def _save_copy(layout: Layout, places: Places) -> None:
+def _save_copy(places: Places, copies: Copies) -> None:
     engine = open_writer(places.index)
     try:
-        Copies(layout, places).save(engine)
+        copies.save(engine)
     finally:
         engine.dispose()
 
@@ -174,17 +178,17 @@ def _grid_name(layout: Layout, old: _Old, folders: _Folders) -> str:
     names = sorted({published.result.cell.grid for published in folders.good})
     if len(names) != 1:
         found = f"results of several grids ({', '.join(names)})" if names else "no result folder that can be read"
-        raise UserError(f"{layout.root}: the index does not say which grid it belongs to, and there is {found}")
+        raise UserError(f"{layout.name}: the index does not say which grid it belongs to, and there is {found}")
     return names[0]
 
 
-def _write_index(path: Path, layout: Layout, grid: str, old: _Old, folders: _Folders) -> int:
+def _write_index(path: Path, copies: Copies, grid: str, old: _Old, folders: _Folders) -> int:
     write_new_index(path, grid=grid)
     engine = open_writer(path)
     try:
         with explained(path), engine.begin() as connection:
             _carry_over(connection, old, grid)
-            journal.replay(connection, layout.journal)
+            copies.replay(connection)
             is_declared = not old.rows.get("cells")
             num_results = sum(
                 insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
@@ -250,6 +254,10 @@ def _swap(index: Path, new_index: Path) -> Path | None:
 
 def _set_aside(layout: Layout, folder: Path, why: str) -> str:
     target = layout.quarantine / folder.parent.name / folder.name
+    if (mirror := layout.mirror) is not None:
+        mirror.withdraw(layout.relative(folder))
+        if not folder.is_dir():
+            return f"{layout.relative(folder)} (removed): {why}"
     target.parent.mkdir(parents=True, exist_ok=True)
     folder.rename(target)
     return f"{layout.relative(target)}: {why}"

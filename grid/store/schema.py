@@ -183,7 +183,7 @@ def open_read_only(root: Path) -> Engine:
     layout = Layout(root.absolute())
     path = index_to_read(layout)
     if not path.is_file():
-        raise not_a_store(root)
+        raise not_a_store(layout)
     check_log_file(path)
     try:
         engine = open_unchecked(path)

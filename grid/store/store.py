@@ -21,6 +21,7 @@ from grid.store.leftovers import sweep_leftovers
 from grid.store.lock import Holder
 from grid.store.places import Places
 from grid.store.reading import read_done, read_pins, read_states
+from grid.store.remote_copies import copies_of
 from grid.store.rows import CellRow
 from jobs.errors import BugError, one_line
 from jobs.failpoints import failpoint
@@ -37,8 +38,8 @@ class Store:
     """Belongs to one process from `open` to `close`; writes only after `claim`.
 
     Every method is one transaction that is on the disk when it returns. Methods may be called from
-    several threads; they wait for each other. Where the results folder lies on a network the index lies
-    locally, and a copy of it is kept in the folder (`grid.store.places`, `grid.store.copies`).
+    several threads; they wait for each other. Where the results lie on a network or at a URL the index lies
+    locally, and a copy of it is kept there (`grid.store.places`, `grid.store.copies`, `grid.store.remote_copies`).
     """
 
     def __init__(self, layout: Layout, grid: str, places: Places, books: Books, copies: Copies) -> None:
@@ -71,7 +72,7 @@ class Store:
         opening.make_root(layout)
         places, ownership = opening.own(layout)
         try:
-            copies = Copies(layout, places)
+            copies = copies_of(layout, places, ownership)
             engine = opening.open_engine(layout, places, copies, grid=grid)
         except BaseException:
             ownership.release()
@@ -132,7 +133,7 @@ class Store:
 
     def _begin(self, connection: Connection, newest_folder: int, config_json: str) -> int:
         self._copies.replay(connection)
-        epoch = max(opening.last_epoch(connection), newest_folder) + 1
+        epoch = self._copies.reserve_epoch(max(opening.last_epoch(connection), newest_folder) + 1)
         connection.execute(sa.insert(schema.runs), _run_row(epoch, config_json))
         num_interrupted = attempts.interrupt_leftovers(connection, before_epoch=epoch)
         if num_interrupted:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from jobs.checkpoints import (
     CheckpointName,
+    bring_checkpoint,
     checkpoints_of,
     newest_step,
     prune_checkpoints,
@@ -105,6 +106,7 @@ class Checkpoints:
         found = checkpoints_of(self._layout, run.cell_id, epoch=packed.epoch, attempt=packed.attempt)
         for name, folder in reversed(found):
             try:
+                bring_checkpoint(self._layout, folder)
                 snapshot = read_snapshot(folder)
                 check_usable(snapshot, run, self.base)
             except DamagedResult as error:

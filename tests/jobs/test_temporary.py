@@ -79,7 +79,7 @@ def test_other_names_are_left_alone(tmp_path, name):
 def test_a_link_with_such_a_name_is_left_alone(tmp_path):
     target = tmp_path / "precious"
     target.mkdir()
-    (tmp_path / f"finegrid-{temporary._machine()}-00000000-1-1-00000000.tmp").symlink_to(target)
+    (tmp_path / f"finegrid-{temporary.machine_id()}-00000000-1-1-00000000.tmp").symlink_to(target)
     assert sweep(tmp_path) == 0
     assert target.is_dir()
 
