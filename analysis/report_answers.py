@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from analysis.answers import (
     LABELS_AXIS,
     SIZE_AXIS,
     AxisEffect,
     BestArm,
+    RowsNeeded,
     axis_effects,
     bought,
     crossovers,
     drops,
+    rows_needed,
 )
 from analysis.arms import Covers, Estimate
 from analysis.comparing import ALPHA, Comparison, Verdict
-from analysis.costs import TRAINING_SECONDS, cost_points, pareto_sets
+from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
 from analysis.published import Holds, claims
+from analysis.questions import Questions
 from analysis.report_standing import Place, Standing, tied_with_best
 
 MOST_SENTENCES: Final = 60
-_COSTS: Final = (TRAINING_SECONDS, "solo_peak_memory_bytes", "trainable_parameters", "total_parameters")
+MOST_LEADS: Final = 6
+_COSTS: Final = (DOLLARS, TRAINING_SECONDS, "solo_peak_memory_bytes", "trainable_parameters", "total_parameters")
 _COST_WORDS: Final = {
+    DOLLARS: "price of a training",
     TRAINING_SECONDS: "seconds of training alone",
     "solo_peak_memory_bytes": "peak memory",
     "trainable_parameters": "trained parameters",
@@ -62,6 +68,7 @@ def answers_of(
     compared: Sequence[Comparison],
     best: Sequence[BestArm],
     standing: Mapping[Place, Standing],
+    questions: Questions | None = None,
 ) -> tuple[Answer, ...]:
     """Answer what can be answered; a question without data is left out.
 
@@ -71,17 +78,21 @@ def answers_of(
         compared: their comparisons.
         best: the best arm of every column.
         standing: of every arm with a number.
+        questions: asked for this report; None: nothing besides.
     Returns:
         the answers, the most wanted first.
     """
+    questions = questions or Questions()
+    costs = cost_points(results, found, dollars_per_hour=questions.dollars_per_hour)
     made = [
         _best(found, best, standing),
+        _target(found, costs, questions.target),
         _effect(found, SIZE_AXIS, "What do more rows for training bring?"),
         _effect(found, LABELS_AXIS, "What do more labels cost?"),
         _drops(found),
         _crossovers(found),
         _bought(compared),
-        *_costs(results, found),
+        *_costs(found, costs, compared),
         _claims(found, compared),
     ]
     return tuple(answer for answer in made if answer is not None)
@@ -126,7 +137,7 @@ def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | Non
         return None
     baselines = {one.arm.key for one in found if one.is_baseline}
     trained = [one for one in effects if one.arm.key not in baselines] or list(effects)
-    shown = [one for one in trained if one.overall.is_shown]
+    shown = [one for one in trained if one.is_shown]
     ups, downs = (sum(sign * one.overall.difference > 0 for one in shown) for sign in (1, -1))
     steady = sum(one.is_monotone for one in trained)
     real = sum(bool(one.shown_reversals) for one in trained)
@@ -166,7 +177,8 @@ def _crossovers(found: Sequence[Estimate]) -> Answer | None:
         return None
     crossing = sum(one.crosses_at is not None for one in crossings)
     sure = sum(one.from_size is not None and one.to_size is not None for one in crossings)
-    lead = f"{_of(crossing, len(crossings), 'pair')} of strategies cross once; {sure} of them beyond doubt."
+    pairs = _of(crossing, len(crossings), "pair")
+    lead = f"{pairs} of strategies cross once; {sure} of them with a shown difference on both sides."
     return Answer(
         slug="crossovers",
         question="Where does one strategy overtake another?",
@@ -204,12 +216,34 @@ def _strategies(one: Comparison) -> tuple[str, str]:
     return one.first["strategy"], one.second["strategy"]
 
 
-def _costs(results: Results, found: Sequence[Estimate]) -> list[Answer]:
+def _target(found: Sequence[Estimate], costs: Sequence[CostPoint], target: float | None) -> Answer | None:
+    """Labelled rows for a target score, the cheapest way of every column first."""
+    needs = rows_needed(found, target, costs) if target is not None else ()
+    if target is None or not needs:
+        return None
+    order: dict[Any, list[RowsNeeded]] = {}
+    for one in needs:
+        order.setdefault(one.elsewhere.key, []).append(one)
+    leads = []
+    for group in order.values():
+        group.sort(key=lambda one: one.rows if one.rows is not None else math.inf)
+        if group[0].rows is None:
+            leads.append(f"{group[0].elsewhere.title}: no arm reaches it with the rows that were tried.")
+        else:
+            leads.append(f"With the fewest rows: {group[0].text}")
+    return Answer(
+        slug="target",
+        question=f"How many labelled rows does a score of {100 * target:g} % take?",
+        leads=tuple(leads[:MOST_LEADS]),
+        sentences=tuple(one.text for group in order.values() for one in group),
+    )
+
+
+def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Sequence[Comparison]) -> list[Answer]:
     """One answer a cost that was measured for at least two arms."""
-    points = cost_points(results, found)
     made = []
     for cost in _COSTS:
-        sets = [one for one in pareto_sets(found, points, cost) if len(one.members) + len(one.beaten) > 1]
+        sets = [one for one in pareto_sets(found, points, cost, compared) if len(one.members) + len(one.beaten) > 1]
         if not sets:
             continue
         # Saying one label always costs nothing, so that nothing ever beats it: no news.
