@@ -18,7 +18,7 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One line a package instead of silence or a flood; pip's errors go to standard error and stay whole.
 BRIEF := sed -Eun 's/^(.{110}).*/\1…/; s/^ *(Downloading|Installing collected|Successfully installed) /  \1 /p'
 
-.PHONY: help venv demo test check style faults chaos bench tree
+.PHONY: help venv demo test check style faults published chaos bench tree
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##  */  make \1: /p' Makefile
@@ -42,7 +42,7 @@ demo: venv  ## the whole tool on one machine, offline: 5 tiny models x 12 data s
 	@$(BIN)/python -m grid.run demo
 
 test: venv  ## the tests, without the fault tier
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults and not published"
 
 check: venv  ## what CI checks: format, lint, types, import contracts; changes nothing
 	@$(BIN)/ruff format --check .
@@ -56,6 +56,9 @@ style: venv  ## mend format and lint
 
 faults: venv  ## all fault tests: kills, full disks, hangs, hostile input (half an hour; CI runs the first tier of them)
 	@$(BIN)/python -m pytest tests/faults
+
+published: venv  ## every table and figure of the five published experiments, on tiny models (ten minutes)
+	@$(BIN)/python -m pytest tests/published
 
 chaos: venv  ## random kills of a real grid, then the comparison with the undisturbed one: make chaos KILLS=200 SEED=7
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
