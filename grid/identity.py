@@ -18,6 +18,7 @@ from typing import Any
 
 from jobs.spec import (
     RECIPE_VERSION,
+    CandidateSpec,
     CellSpec,
     ChainSpec,
     DataSpec,
@@ -29,6 +30,7 @@ from jobs.spec import (
     PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
+    TuningSpec,
     from_json,
     to_json,
 )
@@ -43,6 +45,8 @@ Section = (
     | ChainSpec
     | FamilySpec
     | EvaluationSpec
+    | TuningSpec
+    | CandidateSpec
     | ModelSpec
 )
 
@@ -113,6 +117,8 @@ INTRODUCED: Mapping[str, Mapping[str, Any]] = {
         "threshold_objective": "f1_macro",
         "calibration": ["temperature", "label_temperatures", "isotonic"],
     },
+    "tuning": {"batch": 4, "seed": 0, "halving": None},
+    "candidate": {},
     "model": {"revision": None},
 }
 """Defaults at introduction. Frozen: add lines for new fields, never change one, even when `jobs.spec` does."""
@@ -123,14 +129,17 @@ ALWAYS: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
     "data": frozenset({"source"}),
     "family": frozenset({"targets"}),
     "model": frozenset({"source", "location"}),
+    "tuning": frozenset({"candidates", "search", "metric", "on"}),
 }
 """Fields without a default."""
 
 NEVER: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
     "data": frozenset({"path"}),
     "model": frozenset({"name"}),
+    "tuning": frozenset({"arm", "chosen"}),  # the settings that were chosen stand in their own sections
+    "candidate": frozenset({"arm", "number", "tuning", "epochs"}),  # its presence says that test rows are left alone
 }
-"""Fields that say where something is or how it is shown, not what it is."""
+"""Fields that say where something is, how it is shown or what it was made for, not what it is."""
 
 _SPECS: Mapping[str, type] = {
     "data": DataSpec,
@@ -142,11 +151,13 @@ _SPECS: Mapping[str, type] = {
     "chain": ChainSpec,
     "family": FamilySpec,
     "evaluation": EvaluationSpec,
+    "tuning": TuningSpec,
+    "candidate": CandidateSpec,
     "model": ModelSpec,
 }
 
 
-_OPTIONAL = ("model", "lora", "quantization", "ia3", "prefix", "chain", "family")
+_OPTIONAL = ("model", "lora", "quantization", "ia3", "prefix", "chain", "family", "tuning", "candidate")
 """Sections that a cell may do without."""
 
 _FIRST_EVALUATION: EvaluationSpec = from_json(EvaluationSpec, INTRODUCED["evaluation"])

@@ -48,10 +48,12 @@ def exported_names(strategy: Strategy, keep_weights: str) -> tuple[str, ...]:
 
     Args:
         strategy: how the cell was trained.
-        keep_weights: adapters (adapters and heads alone) | best | all (whole models as well).
+        keep_weights: adapters (adapters and heads alone) | best | all (whole models as well) | none.
     Returns:
         some of `adapter` and `model`.
     """
+    if keep_weights == "none":
+        return ()
     wanted = () if strategy is Strategy.FULL else (ADAPTER,)
     return wanted if strategy.has_peft_folder or keep_weights == "adapters" else (*wanted, MODEL)
 

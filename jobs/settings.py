@@ -207,6 +207,43 @@ class QuantizationSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TuningSpec:
+    """How the settings of a cell were chosen: the best of some candidates of its arm, on validation rows alone."""
+
+    candidates: int
+    """Settings that every arm tries, its own defaults among them."""
+    search: tuple[str, ...]
+    """What was varied, one line a key, such as `recipe.learning_rate x 0.1 to 10 (log)`; sorted."""
+    metric: str
+    """Of validation rows, by which candidates are compared."""
+    on: str
+    """Data and seed that candidates were trained on, such as `num_labels 16, num_samples 800, seed 0`."""
+    batch: int = 4
+    """Candidates of an arm that are asked for, and trained, together."""
+    seed: int = 0
+    """Of the sampler."""
+    halving: int | None = None
+    """Of so many candidates one goes on to more epochs; None: all get all of theirs."""
+    arm: str = ""
+    """Model, strategy and further settings that share this choice."""
+    chosen: int | None = None
+    """Number of the candidate that won, 0: the defaults; None: not known yet, or declared as `tuning.chosen`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CandidateSpec:
+    """Marks a cell as a candidate of a tuning: it neither reads, predicts nor judges test rows."""
+
+    arm: str
+    number: int
+    """From 0, the arm's defaults."""
+    tuning: str
+    """Eight hex characters over what was declared for the tuning."""
+    epochs: int
+    """What the candidate stands for; its recipe has fewer while halving keeps it short."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CheckpointSpec:
     """How often a cell in training is saved, so that it can go on elsewhere."""
 

@@ -16,6 +16,7 @@ from jobs.plain_json import from_json as from_json
 from jobs.plain_json import loads as loads
 from jobs.plain_json import to_json as to_json
 from jobs.settings import SELECTION_METRICS as SELECTION_METRICS
+from jobs.settings import CandidateSpec as CandidateSpec
 from jobs.settings import ChainSpec as ChainSpec
 from jobs.settings import CheckpointSpec as CheckpointSpec
 from jobs.settings import ComputeSpec as ComputeSpec
@@ -29,6 +30,7 @@ from jobs.settings import ModelSpec as ModelSpec
 from jobs.settings import PrefixSpec as PrefixSpec
 from jobs.settings import QuantizationSpec as QuantizationSpec
 from jobs.settings import RecipeSpec as RecipeSpec
+from jobs.settings import TuningSpec as TuningSpec
 
 RECIPE_VERSION = 1
 """Part of every cell's identity: raised when the meaning of an unchanged declaration changes."""
@@ -153,11 +155,15 @@ class CellSpec:
     """Given: the model's architecture is as declared here, and goes through the stock classifier."""
     evaluation: EvaluationSpec = field(default_factory=EvaluationSpec)
     compute: ComputeSpec = field(default_factory=ComputeSpec)
+    tuning: TuningSpec | None = None
+    """Given: how the settings were chosen; they themselves stand in recipe, lora, ..."""
+    candidate: CandidateSpec | None = None
+    """Given: one of the settings that a tuning tries, judged on validation rows alone."""
     variant: str | None = None
     axes: Mapping[str, Any] = field(default_factory=dict)
     """This cell's value on every declared axis (scalars), in the order declared: for tables."""
     keep_weights: str = "adapters"
-    """adapters | best | all."""
+    """adapters | best | all; none for candidates."""
 
     @property
     def title(self) -> str:
@@ -166,7 +172,8 @@ class CellSpec:
         labels = self.data.num_labels or "all"
         samples = self.data.num_samples or "all"
         variant = f" {self.variant}" if self.variant else ""
-        return f"{model} {self.strategy}{variant} {labels} labels {samples} rows seed {self.seed}"
+        candidate = f" candidate {self.candidate.number}" if self.candidate else ""
+        return f"{model} {self.strategy}{variant} {labels} labels {samples} rows seed {self.seed}{candidate}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jobs.evaluation.evaluate import Evaluation, SplitLogits, evaluate_cell, settings_of
+from jobs.evaluation.evaluate import Evaluation, EvaluationSettings, SplitLogits, evaluate_cell, settings_of
 from jobs.evaluation.files import evaluation_files
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.provenance import machine
@@ -23,6 +23,9 @@ from jobs.training.peak_memory import peak_bytes
 from jobs.training.reloading import Reloaded
 from jobs.training.slot_search import Slots
 from jobs.training.solo_costs import Solo
+
+_FITTING_NOTHING = EvaluationSettings(thresholds=None, calibration=())
+"""For candidates of a tuning, which have no test rows to apply anything to."""
 
 
 def publish_cell(
@@ -55,13 +58,14 @@ def publish_cell(
     evaluation = evaluation_of(run, test_logits_nC)
     result = cell_result(run, evaluation, tensors, base, reloaded, solo, slots)
     data = run.data
-    parts = {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
+    is_candidate = run.packed.cell.candidate is not None
+    parts = {} if is_candidate else {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
         parts["validation"] = (data.row_ids["validation"], data.labels["validation"], run.best_validation_nC)
     files = {
         "predictions.parquet": predictions_writer(parts),
         "curves.parquet": curves_writer(run.curves),
-        **evaluation_files(evaluation),
+        **({} if is_candidate else evaluation_files(evaluation)),
         **{name: _mover(folder) for name, folder in folders.items()},
     }
     folder = publish(layout, result, files)
@@ -83,14 +87,14 @@ def evaluation_of(run: CellRun, test_logits_nC: np.ndarray) -> Evaluation:
     Raises:
         Diverged: logits are not finite.
     """
-    labels, validation = run.data.labels, None
+    cell, labels, validation = run.packed.cell, run.data.labels, None
     if run.best_validation_nC is not None:
         validation = SplitLogits(logits_nC=run.best_validation_nC, labels=labels["validation"])
     return evaluate_cell(
         label_names=run.data.label_names,
         test=SplitLogits(logits_nC=test_logits_nC, labels=labels["test"]),
         validation=validation,
-        settings=settings_of(run.packed.cell.evaluation),
+        settings=settings_of(cell.evaluation) if cell.candidate is None else _FITTING_NOTHING,
     )
 
 
@@ -103,12 +107,13 @@ def cell_result(
     solo: Solo,
     slots: Slots,
 ) -> CellResult:
-    """Everything a cell leaves behind in numbers."""
+    """Everything a cell leaves behind in numbers; of a candidate, those of its validation rows."""
+    is_candidate = run.packed.cell.candidate is not None
     return CellResult(
         cell=run.packed.cell,
         epoch=run.packed.epoch,
         attempt=run.packed.attempt,
-        metrics=evaluation.metrics,
+        metrics=tuple(metric for metric in evaluation.metrics if metric.split != "test" or not is_candidate),
         counts=_counts(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
         costs={**_costs(run, base), **reloaded.costs, **solo.costs},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -73,7 +73,7 @@ def _beside(desk: Desk, job: Callable[[], T], room: Room | None = None) -> Gener
 def _solo_costs(desk: Desk, base: Base) -> SoloBook:
     """What the cells cost alone: measured before any of them trains."""
     return probe_pack(
-        tuple(desk.waiting),
+        tuple(packed for packed in desk.waiting if packed.cell.candidate is None),
         base,
         data_of=lambda packed: load_data(packed, base, desk),
         cache=desk.workshop.cache,
@@ -295,12 +295,14 @@ def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
     data = prepare(cell.data, seed=cell.seed, cache=cache)
     tokens: dict[str, tuple[np.ndarray, ...]] = {}
     counts = dict(data.counts)
-    for name in ("train", "validation", "test"):
-        texts = getattr(data, name).texts
+    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    if cell.candidate is not None:
+        splits["test"] = replace(data.test, texts=(), labels=data.test.labels[:0], row_ids=())
+    for name, split in splits.items():
         found = tokenise(
             base.tokenizer,
             base.tokenizer_key,
-            texts,
+            split.texts,
             max_length=cell.recipe.max_length,
             cache=cache,
             side=cell.recipe.truncation,
@@ -311,8 +313,8 @@ def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
     return CellData(
         label_names=data.label_names,
         tokens=tokens,
-        labels={name: getattr(data, name).labels for name in tokens},
-        row_ids={name: getattr(data, name).row_ids for name in tokens},
+        labels={name: split.labels for name, split in splits.items()},
+        row_ids={name: split.row_ids for name, split in splits.items()},
         hashes=dict(data.hashes),
         counts=counts,
         marks=tuple(data.marks),

@@ -100,11 +100,17 @@ def _test(progress: Progress) -> None:
         if run.best_tensors is not None:
             engine.put_tensors(run, run.best_tensors)
     if finished:
+        judged = [run for run in finished if run.packed.cell.candidate is None]
+        said = dict(zip(judged, _predict(progress, judged, "test"), strict=True)) if judged else {}
         progress.tested = [
-            Tested(run=run, logits_nC=logits_nC, tensors=engine.tensors_of(run))
-            for run, logits_nC in zip(finished, _predict(progress, finished, "test"), strict=True)
+            Tested(run=run, logits_nC=said.get(run, _nothing(run)), tensors=engine.tensors_of(run)) for run in finished
         ]
         progress.evaluated = ()
+
+
+def _nothing(run: CellRun) -> np.ndarray:
+    """What a candidate of a tuning says about test rows."""
+    return np.zeros((0, run.num_labels), np.float32)
 
 
 def _predict(progress: Progress, runs: list[CellRun], split: str) -> list[np.ndarray]:
