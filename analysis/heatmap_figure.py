@@ -25,6 +25,7 @@ from analysis.report_standing import Standing
 from analysis.style import EMPTY, HATCH, INK, PAPER, QUIET, MetricStyle, ink_on, metric_style
 
 HATCHES = {Status.FAILED: "xxxx", Status.NOT_RUN: "///", Status.UNDEFINED: "...."}
+TIED_HATCH = "///"
 TIED_ON_LIGHT = "#00000030"
 TIED_ON_DARK = "#ffffff55"
 _SWATCH_WIDTH = 0.62
@@ -171,7 +172,7 @@ def _tiles(
         own = judged.get((row, col), Judged())
         text = place.tile_text(tile, style, layout.usual_count, own)
         if tile.status in HATCHES:
-            _hatched(page.paper, x, y, layout.tile_width, layout.tile_height, tile.status)
+            _hatched(page.paper, x, y, layout.tile_width, layout.tile_height, HATCHES[tile.status])
         ground = EMPTY if tile.mean is None else to_hex(colours(float(norm(tile.mean))))
         is_tied = own.standing is Standing.TIED and tile.mean is not None
         if is_tied:
@@ -192,11 +193,14 @@ def _tied(paper: Axes, x: float, y: float, layout: Layout, ground: str) -> None:
     edge = 0.014
     line = TIED_ON_LIGHT if ink_on(ground) == "#000000" else TIED_ON_DARK
     width, height = layout.tile_width - 2 * edge, layout.tile_height - 2 * edge
-    look = {"facecolor": "none", "edgecolor": line, "hatch": "///", "linewidth": 0.0}
-    paper.add_patch(Rectangle((x + edge, y + edge), width, height, **look))
+    paper.add_patch(
+        Rectangle(
+            (x + edge, y + edge), width, height, facecolor="none", edgecolor=line, hatch=TIED_HATCH, linewidth=0.0
+        )
+    )
 
 
-def _hatched(paper: Axes, x: float, y: float, width: float, height: float, status: Status) -> None:
+def _hatched(paper: Axes, x: float, y: float, width: float, height: float, hatch: str) -> None:
     edge = 0.014  # leaves the white line between tiles free
     paper.add_patch(
         Rectangle(
@@ -205,7 +209,7 @@ def _hatched(paper: Axes, x: float, y: float, width: float, height: float, statu
             height - 2 * edge,
             facecolor=EMPTY,
             edgecolor=HATCH,
-            hatch=HATCHES[status],
+            hatch=hatch,
             linewidth=0.0,
         )
     )
@@ -286,10 +290,9 @@ def _legend(page: _Page, entries: list[_Fitted], top: float) -> None:
     for fitted in entries:
         status = fitted.entry.status
         if status in HATCHES:
-            _hatched(page.paper, MARGIN, top, _SWATCH_WIDTH, _SWATCH_HEIGHT, status)
+            _hatched(page.paper, MARGIN, top, _SWATCH_WIDTH, _SWATCH_HEIGHT, HATCHES[status])
         elif fitted.entry.is_tied:
-            frame = {"facecolor": EMPTY, "edgecolor": HATCH, "hatch": "///", "linewidth": 0.0}
-            page.paper.add_patch(Rectangle((MARGIN, top), _SWATCH_WIDTH, _SWATCH_HEIGHT, **frame))
+            _hatched(page.paper, MARGIN, top, _SWATCH_WIDTH, _SWATCH_HEIGHT, TIED_HATCH)
         elif status is Status.NOT_DECLARED:
             frame = Rectangle(
                 (MARGIN, top), _SWATCH_WIDTH, _SWATCH_HEIGHT, facecolor=PAPER, edgecolor=HATCH, linewidth=0.6

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,6 +198,7 @@ def value_text(axis: str, value: Any) -> str:
     return " ".join(drawable(str(value)).split()) or "(empty)"
 
 
+@functools.lru_cache(maxsize=1024)
 def axis_text(axis: str) -> str:
     """An axis, for people."""
     names = {"num_labels": "labels", "num_samples": "training rows"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,7 +14,9 @@ import typer
 from markupsafe import Markup
 
 from analysis.arguments import ResultsArgument
+from analysis.cell_page import CellPage, cell_pages, confusion_rules
 from analysis.loading import Results, load
+from analysis.questions import PriceOption, Questions, TargetOption, questions_from
 from analysis.report_facts import CONFIG_FILE, Facts, config_text, read_facts
 from analysis.report_model import TABLE_NAMES, Page, page_of
 from analysis.report_text import visible
@@ -23,14 +26,16 @@ from jobs.storage import Layout, write_atomically
 
 INDEX: Final = "index.html"
 TABLES: Final = "tables"
+CELLS: Final = "cells"
 
 
-def write_report(results: Path, *, out: Path | None = None) -> list[Path]:
+def write_report(results: Path, *, out: Path | None = None, questions: Questions | None = None) -> list[Path]:
     """Write the report of a results folder.
 
     Args:
         results: a results folder.
         out: folder for the page and its tables; None: RESULTS/report.
+        questions: what to answer besides; None: nothing.
     Returns:
         the files written, the page first.
     Raises:
@@ -40,12 +45,12 @@ def write_report(results: Path, *, out: Path | None = None) -> list[Path]:
         makes the folder and replaces files of the same names; equal stores give equal bytes.
     """
     loaded, facts = load(results), read_facts(results)
-    page = page_of(loaded, facts)
-    return save(page, facts, out or Layout(results).report)
+    page = page_of(loaded, facts, questions)
+    return save(page, facts, out or Layout(results).report, cells=cell_pages(loaded, facts, results))
 
 
-def save(page: Page, facts: Facts, folder: Path) -> list[Path]:
-    """Write a page, its tables and the config that its commands name.
+def save(page: Page, facts: Facts, folder: Path, cells: Iterable[CellPage] = ()) -> list[Path]:
+    """Write a page, its tables, the config that its commands name, and the pages of single cells.
 
     Raises:
         EnvironmentProblem: the folder cannot be written.
@@ -59,6 +64,7 @@ def save(page: Page, facts: Facts, folder: Path) -> list[Path]:
         if config is not None:
             write_atomically(folder / CONFIG_FILE, config.encode("utf-8", "replace"))
             written.append(folder / CONFIG_FILE)
+        written += _save_cells(folder / CELLS, page.grid, cells)
     except OSError as error:
         raise EnvironmentProblem(
             f"{folder}: cannot be written ({error.strerror}); choose another with --out"
@@ -66,9 +72,52 @@ def save(page: Page, facts: Facts, folder: Path) -> list[Path]:
     return written
 
 
-def page_from(results: Results, facts: Facts | None = None) -> Page:
+def _save_cells(folder: Path, grid: str, cells: Iterable[CellPage]) -> list[Path]:
+    """Write one page a cell, and remove those of cells that have none any more."""
+    written = []
+    template, style = _environment().get_template("cell.html.j2"), _cell_style()
+    for cell in cells:
+        folder.mkdir(exist_ok=True)
+        path = folder / f"{cell.cell_id}.html"
+        # Not synced to the disk, as tables and index are: a sync a page costs more than the page, and all can be
+        # written again.
+        draft = path.with_suffix(".tmp")
+        draft.write_bytes(_rendered_cell(template, style, cell, grid).encode("utf-8", "replace"))
+        draft.replace(path)
+        written.append(path)
+    for path in sorted(folder.glob("*.html")) if folder.is_dir() else ():
+        if path not in written:
+            path.unlink()
+    return written
+
+
+def render_cell(cell: CellPage, grid: str) -> str:
+    """The page of one cell as HTML without any script; it refers to the report alone."""
+    return _rendered_cell(_environment().get_template("cell.html.j2"), _cell_style(), cell, grid)
+
+
+def _rendered_cell(template: jinja2.Template, style: str, cell: CellPage, grid: str) -> str:
+    return template.render(page=cell, grid=grid, style=Markup(style), style_hash=_policy_hash(style))  # noqa: S704
+
+
+def _cell_style() -> str:
+    return "\n".join((_asset("report.css"), _asset("cell.css"), confusion_rules(), ""))
+
+
+def _environment() -> jinja2.Environment:
+    """Templates of this package, in which every value is escaped and written out."""
+    return jinja2.Environment(
+        loader=jinja2.FunctionLoader(_asset),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+        finalize=visible,
+    )
+
+
+def page_from(results: Results, facts: Facts | None = None, questions: Questions | None = None) -> Page:
     """The page of tables that are at hand, for notebooks."""
-    return page_of(results, facts if facts is not None else Facts())
+    return page_of(results, facts if facts is not None else Facts(), questions)
 
 
 def render(page: Page) -> str:
@@ -81,10 +130,7 @@ def render(page: Page) -> str:
     """
     style = f"{_asset('report.css')}\n{page.shade_css}\n"
     script = _asset("report.js")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, keep_trailing_newline=True, finalize=visible
-    )
-    template = environment.from_string(_asset("report.html.j2"))
+    template = _environment().get_template("report.html.j2")
     # Style and script are the package's own texts; everything of a store goes through the template's escaping.
     return template.render(
         page=page,
@@ -107,10 +153,12 @@ def _policy_hash(text: str) -> str:
 def command(
     results: ResultsArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the report [RESULTS/report].")] = None,
+    target: TargetOption = None,
+    dollars_per_hour: PriceOption = None,
 ) -> None:
     """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""
     try:
-        paths = write_report(results, out=out)
+        paths = write_report(results, out=out, questions=questions_from(target, dollars_per_hour))
     except FineGridError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 3) from error

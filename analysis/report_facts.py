@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,19 @@ _SPLITS: Final = ("train", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptFacts:
+    """One try at a cell."""
+
+    epoch: int
+    attempt: int
+    state: str
+    kind: str | None
+    reason: str | None
+    log: str | None
+    """Of its pack, relative to the results folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class CellFacts:
     """What the index knows about one cell, beyond its numbers."""
 
@@ -30,6 +43,10 @@ class CellFacts:
     hashes: Mapping[str, str] = field(default_factory=dict)
     """Of the rows of each split; empty before the cell is done."""
     counts: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    """How its numbers were computed; empty before the cell is done."""
+    attempts: tuple[AttemptFacts, ...] = ()
+    """Oldest first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +86,11 @@ def read_facts(root: Path) -> Facts:
                 sa.select(schema.runs.c.config_json).order_by(schema.runs.c.epoch.desc()).limit(1)
             ).scalar()
             pins = list(connection.execute(sa.select(schema.pins.c.name, schema.pins.c.revision)))
+            tries = list(connection.execute(sa.select(schema.attempts)).mappings())
     finally:
         engine.dispose()
-    return facts_from(cells, done, config_json=last, pins={name: revision for name, revision in pins})
+    revisions = {name: revision for name, revision in pins}
+    return facts_from(cells, done, config_json=last, pins=revisions, attempts=tries)
 
 
 def facts_from(
@@ -80,9 +99,13 @@ def facts_from(
     *,
     config_json: str | None,
     pins: Mapping[str, str],
+    attempts: Iterable[Mapping[Any, Any]] = (),
 ) -> Facts:
-    """Facts from rows of the index: cells, results, the last run's config, pinned revisions."""
+    """Facts from rows of the index: cells, results, the last run's config, pinned revisions, attempts."""
     results = {row["cell_id"]: row for row in done}
+    tries: dict[str, list[AttemptFacts]] = defaultdict(list)
+    for row in sorted(attempts, key=lambda row: (row["epoch"], row["attempt"])):
+        tries[row["cell_id"]].append(AttemptFacts(**{each.name: row[each.name] for each in fields(AttemptFacts)}))
     found: dict[str, CellFacts] = {}
     selected: set[str] = set()
     for row in cells:
@@ -95,6 +118,8 @@ def facts_from(
             axes=_config_axes(json.loads(row["axes_json"]), spec.get("model")),
             hashes={} if result is None else json.loads(result["hashes_json"]),
             counts={} if result is None else json.loads(result["counts_json"]),
+            provenance={} if result is None else json.loads(result["provenance_json"]),
+            attempts=tuple(tries[row["cell_id"]]),
         )
     provenance = [json.loads(results[cell_id]["provenance_json"]) for cell_id in sorted(results)]
     config = json.loads(config_json) if config_json else None

@@ -11,9 +11,11 @@ from markupsafe import Markup
 
 from analysis.answers import BestArm
 from analysis.arms import Estimate, estimates_frame
+from analysis.cell_page import paged_cells
 from analysis.comparing import Comparison, comparisons_frame
 from analysis.figures.material import Material
 from analysis.loading import Results
+from analysis.questions import Questions
 from analysis.report_answers import Answer, answers_of
 from analysis.report_charts import size_charts
 from analysis.report_facts import Facts
@@ -56,18 +58,21 @@ class Page:
     provenance: tuple[Listing, ...]
     marks: Listing | None
     failures: tuple[Listing, ...]
+    paged: frozenset[str]
+    """Cells that have pages of their own."""
     tables: tuple[Table, ...]
     """Written beside the page."""
 
 
-def page_of(results: Results, facts: Facts) -> Page:
+def page_of(results: Results, facts: Facts, questions: Questions | None = None) -> Page:
     """Work out a report.
 
     Args:
         results: a loaded store.
         facts: of the same store.
+        questions: what to answer besides; None: nothing.
     Returns:
-        the page; equal stores give equal pages.
+        the page; equal stores and questions give equal pages.
     Raises:
         EnvironmentProblem: predictions are there but cannot be read.
     """
@@ -77,7 +82,7 @@ def page_of(results: Results, facts: Facts) -> Page:
     marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)
-    answers = answers_of(results, found, compared, best, standing)
+    answers = answers_of(results, found, compared, best, standing, questions)
     return Page(
         grid=one_line(results.grid, limit=200),
         metric=metric.replace("_", " "),
@@ -94,6 +99,7 @@ def page_of(results: Results, facts: Facts) -> Page:
         provenance=provenance_listings(results, facts, found),
         marks=mark_listing(results),
         failures=failure_listings(results, facts),
+        paged=frozenset(paged_cells(results)),
         tables=_tables(results, facts, found, compared, best, answers),
     )
 

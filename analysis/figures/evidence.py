@@ -40,18 +40,44 @@ class Truth:
         return self.labels.ndim == 2
 
 
+@dataclass(frozen=True, kw_only=True)
+class Bin:
+    """One bin of a reliability diagram: rows whose confidence lies in it, and how many of them were right."""
+
+    low: float
+    high: float
+    rows: int
+    confidence: float
+    share: float
+
+
+def read_columns(folder: Path | None, name: str) -> dict[str, list[Any]] | None:
+    """One table of a result folder as lists, by column; None when the folder does not keep it, or it has no rows.
+
+    Raises:
+        EnvironmentProblem: the file is there but cannot be read.
+    """
+    found = _read(folder, name)
+    return found.to_pydict() if found is not None and found.num_rows else None
+
+
 def read_table(folder: Path | None, name: str) -> pd.DataFrame | None:
     """One table of a result folder; None when the folder does not keep it.
 
     Raises:
         EnvironmentProblem: the file is there but cannot be read.
     """
+    found = _read(folder, name)
+    return None if found is None else found.to_pandas(use_threads=False)
+
+
+def _read(folder: Path | None, name: str) -> Any:
     path = None if folder is None else folder / name
     if path is None or not path.is_file():
         return None
     try:
         with pq.ParquetFile(path) as file:
-            return file.read(use_threads=False).to_pandas(use_threads=False)
+            return file.read(use_threads=False)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise _damaged(path, error) from error
 
@@ -88,21 +114,28 @@ def read_truth(folder: Path | None, *, split: str = "test") -> Truth | None:
     Raises:
         EnvironmentProblem: the file is there but cannot be read.
     """
-    table = read_table(folder, PREDICTIONS)
+    table = _read(folder, PREDICTIONS)
     if table is None:
         return None
-    table = table[table["split"] == split]
-    if not len(table):
+    table = table.filter(pa.array(np.asarray(table.column("split").to_numpy(zero_copy_only=False)) == split))
+    if not table.num_rows:
         return None
     known = label_names(folder)
-    if "label" in table:
-        labels, predicted = table["label"].to_numpy(np.int64), table["predicted"].to_numpy(np.int64)
+    if "label" in table.column_names:
+        labels, predicted = (_column(table, name) for name in ("label", "predicted"))
         classes = 1 + int(max(labels.max(), predicted.max()))
     else:
-        classes = sum(name.startswith("label_") for name in table)
-        labels, predicted = (_columns(table, kind, classes) for kind in ("label", "predicted"))
+        classes = sum(name.startswith("label_") for name in table.column_names)
+        labels, predicted = (
+            np.column_stack([_column(table, f"{kind}_{place}") for place in range(classes)])
+            for kind in ("label", "predicted")
+        )
     names = tuple(known[place] if place < len(known) else str(place) for place in range(max(classes, len(known))))
     return Truth(label_names=names, labels=labels, predicted=predicted)
+
+
+def _column(table: Any, name: str) -> NDArray[np.int64]:
+    return np.asarray(table.column(name).to_numpy(), dtype=np.int64)
 
 
 def confusion_of(truths: Sequence[Truth]) -> NDArray[np.float64]:
@@ -125,36 +158,42 @@ def label_tables(truths: Sequence[Truth]) -> NDArray[np.float64]:
     return counts
 
 
-def pooled_bins(tables: Sequence[pd.DataFrame], *, label: str = "") -> dict[str, pd.DataFrame]:
-    """Bins of a reliability diagram by method, pooled over cells: low, high, rows, confidence, share."""
-    together = pd.concat(list(tables), ignore_index=True)
-    together = together[together["label"].fillna("") == label]
-    found: dict[str, pd.DataFrame] = {}
-    for method in dict.fromkeys(together["method"]):
-        rows = []
-        for (low, high), group in together[together["method"] == method].groupby(["low", "high"], sort=True):
-            weight = group["rows"].to_numpy(float)
-            rows.append(
-                {
-                    "low": low,
-                    "high": high,
-                    "rows": int(weight.sum()),
-                    "confidence": float(np.average(group["confidence"], weights=weight)),
-                    "share": float(np.average(group["share"], weights=weight)),
-                }
-            )
-        found[str(method)] = pd.DataFrame(rows)
-    return found
+def pooled_bins(tables: Sequence[Mapping[str, Sequence[Any]]], *, label: str = "") -> dict[str, list[Bin]]:
+    """Bins of a reliability diagram by method, pooled over cells.
+
+    Args:
+        tables: columns of reliability.parquet, one mapping a cell.
+        label: of which label; empty: the most probable one, or all together.
+    Returns:
+        bins by method, ascending.
+    """
+    sums: dict[str, dict[tuple[float, float], list[float]]] = {}
+    for table in tables:
+        columns = (table[name] for name in ("method", "label", "low", "high", "rows", "confidence", "share"))
+        for method, whose, low, high, rows, confidence, share in zip(*columns, strict=True):
+            if (whose or "") == label:
+                total = sums.setdefault(method, {}).setdefault((low, high), [0.0, 0.0, 0.0])
+                for place, value in enumerate((rows, rows * confidence, rows * share)):
+                    total[place] += value
+    return {
+        method: [
+            Bin(low=low, high=high, rows=int(rows), confidence=sure / rows, share=right / rows)
+            for (low, high), (rows, sure, right) in sorted(bins.items())
+        ]
+        for method, bins in sums.items()
+    }
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Mean distance of confidence and share over the rows of all bins (expected calibration error)."""
+    total = sum(one.rows for one in bins)
+    return sum(one.rows * abs(one.confidence - one.share) for one in bins) / total
 
 
 def thresholds_of(folder: Path | None) -> Mapping[str, Any] | None:
     """What was fitted for thresholds, as decisions.json has it; None for single-label cells and where it was off."""
     found = read_json(folder, DECISIONS)
     return None if found is None else found.get("thresholds")
-
-
-def _columns(table: pd.DataFrame, kind: str, classes: int) -> NDArray[np.int64]:
-    return np.column_stack([table[f"{kind}_{place}"].to_numpy(np.int64) for place in range(classes)])
 
 
 def _damaged(path: Path, error: object) -> EnvironmentProblem:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.figures.canvas import PALETTE, SMALL_SIZE, entitle, key, new_panels, styled, tidy
-from analysis.figures.evidence import RELIABILITY, pooled_bins, read_table
+from analysis.figures.evidence import RELIABILITY, Bin, calibration_error, pooled_bins, read_columns
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
 from analysis.loading import Results
 from analysis.style import INK, QUIET
 
 _PANEL: Final = (1.9, 1.9)
-_NAMES: Final = {
+METHODS: Final = {
     "none": "before",
     "temperature": "after temperature",
     "label_temperatures": "after temperatures of labels",
@@ -37,13 +35,13 @@ def reliability(results: Results, cells: Sequence[str], *, title: str = "") -> t
     Raises:
         NothingToDraw: none of the cells keeps bins.
     """
-    tables = [table for cell in cells if (table := read_table(results.folders.get(cell), RELIABILITY)) is not None]
-    bins = pooled_bins([table for table in tables if len(table)]) if any(len(table) for table in tables) else {}
+    tables = [table for cell in cells if (table := read_columns(results.folders.get(cell), RELIABILITY)) is not None]
+    bins = pooled_bins(tables)
     if not bins:
         raise NothingToDraw("no cell keeps bins of confidence")
     panels = new_panels([_PANEL] * len(bins), columns=4, gap=(0.6, 0.8))
-    for axes, (method, table) in zip(panels, bins.items(), strict=True):
-        _panel(axes, table, _NAMES.get(method, method))
+    for axes, (method, each) in zip(panels, bins.items(), strict=True):
+        _panel(axes, each, METHODS.get(method, method))
     panels[0].set_ylabel("share that was right (%)", size=9)
     key(panels[min(3, len(panels) - 1)])
     if title:
@@ -51,12 +49,11 @@ def reliability(results: Results, cells: Sequence[str], *, title: str = "") -> t
     return tuple(panels)
 
 
-def _panel(axes: Axes, table: pd.DataFrame, name: str) -> None:
-    widths = table["high"] - table["low"]
+def _panel(axes: Axes, bins: Sequence[Bin], name: str) -> None:
     axes.bar(
-        table["low"],
-        table["share"],
-        width=widths,
+        [one.low for one in bins],
+        [one.share for one in bins],
+        width=[one.high - one.low for one in bins],
         align="edge",
         color=PALETTE[5],
         edgecolor="#ffffff",
@@ -65,22 +62,20 @@ def _panel(axes: Axes, table: pd.DataFrame, name: str) -> None:
     )
     axes.plot([0, 1], [0, 1], color=QUIET, linewidth=0.9, linestyle=(0, (4, 3)), label="as sure as right")
     axes.plot(
-        table["confidence"],
-        table["share"],
+        [one.confidence for one in bins],
+        [one.share for one in bins],
         linestyle="none",
         marker="o",
         markersize=3.5,
         color=INK,
         label="mean confidence of a bin",
     )
-    weights = table["rows"].to_numpy(float)
-    gap = float(np.average(np.abs(table["confidence"] - table["share"]), weights=weights))
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
     ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_ticks(ticks, labels=["0", "25", "50", "75", "100"])
-    axes.set_title(f"{name}\nECE {100 * gap:.1f} %", size=SMALL_SIZE + 0.5, loc="left")
+    axes.set_title(f"{name}\nECE {100 * calibration_error(bins):.1f} %", size=SMALL_SIZE + 0.5, loc="left")
     tidy(axes, x="confidence (%)")
 
 
