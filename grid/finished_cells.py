@@ -38,7 +38,8 @@ def finished_cells(root: Path, queries: Sequence[str]) -> tuple[AskedCell, ...]:
             rows = list(read_states(connection).values())
             chosen = [find_cell(rows, query) for query in queries]
             results = schema.results
-            folders = dict(connection.execute(sa.select(results.c.cell_id, results.c.folder)).tuples().all())
+            found = connection.execute(sa.select(results.c.cell_id, results.c.folder))
+            folders = {cell_id: folder for cell_id, folder in found}
     finally:
         engine.dispose()
     return tuple(_finished_cell(layout, cell, folders) for cell in chosen)

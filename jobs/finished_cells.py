@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import AutoConfig
 
@@ -88,6 +89,17 @@ class Shelf:
         return load_tokenizer(cell.model, location, revision, self._config(cell))
 
     @contextmanager
+    def predictor_of(self, cell: FinishedCell) -> Iterator[Callable[[Sequence[Sequence[int]]], np.ndarray]]:
+        """Load a cell; yields what turns token ids into logits [n, C].
+
+        Raises:
+            as `model_of`.
+        """
+        checker, question = self._checker_of(cell), self._question(cell)
+        with checker.model_of(question) as model:
+            yield lambda texts: checker.logits(model, question, texts).numpy()
+
+    @contextmanager
     def model_of(self, cell: FinishedCell) -> Iterator[Any]:
         """Load a cell, its parameters frozen.
 
@@ -95,23 +107,29 @@ class Shelf:
             EnvironmentProblem: its base is not on this machine.
             BugError: its folder does not hold what it should.
         """
+        with self._checker_of(cell).model_of(self._question(cell)) as model:
+            yield model.requires_grad_(False)
+
+    def _checker_of(self, cell: FinishedCell) -> Checker:
         setup = self._setup_of(cell)
         if self._checker is None or setup != self._setup:
             self._checker = None  # the old base goes before the new one comes
             self._checker, self._setup = Checker(setup), setup
-        question = Question(
+        return self._checker
+
+    def _question(self, cell: FinishedCell) -> Question:
+        return Question(
             strategy=cell.result.cell.strategy,
             form=cell.form,
             folder=str(cell.weights),
             num_labels=len(cell.result.label_names),
             texts_file="",
         )
-        with self._checker.model_of(question) as model:
-            yield model.requires_grad_(False)
 
     def _setup_of(self, cell: FinishedCell) -> Setup:
         location, revision = location_of(cell.model, self._cache)
-        spec, family = cell.result.cell, family_of(self._config(cell).model_type)
+        spec = cell.result.cell
+        family = family_of(self._config(cell).model_type, declared=spec.family)
         return Setup(
             threads=torch.get_num_threads(),
             device=self.device,

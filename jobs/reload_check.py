@@ -31,6 +31,7 @@ from jobs.export import HEAD_FILE
 from jobs.models.padding import padded, unused_id
 from jobs.models.reading import quiet_libraries
 from jobs.models.skeleton import classifier_skeleton
+from jobs.peft_fields import without_adapters
 from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import Strategy, dumps, loads
 
@@ -86,9 +87,13 @@ class Checker:
             BugError: the folder does not hold exactly what the cell needs.
         """
         with self.model_of(question) as model:
-            # A full cell's weights are float32 and its arithmetic is the compute type's, by autocast.
-            is_full = question.form == "model" and question.strategy is Strategy.FULL
-            return self._forward(model, texts, autocast=is_full)
+            return self.logits(model, question, texts)
+
+    def logits(self, model: Any, question: Question, texts: Sequence[Sequence[int]]) -> Tensor:
+        """As `predict`, with the cell that `model_of` has loaded."""
+        # A full cell's weights are float32 and its arithmetic is the compute type's, by autocast.
+        is_full = question.form == "model" and question.strategy is Strategy.FULL
+        return self._forward(model, texts, autocast=is_full)
 
     @contextmanager
     def model_of(self, question: Question) -> Iterator[Any]:
@@ -115,8 +120,7 @@ class Checker:
         model = PeftModel.from_pretrained(base, question.folder)
         _check_names(model, Path(question.folder))
         yield _ready(model, self.setup.device)
-        # A prefix wraps nothing: beneath it is the base itself.
-        self.__dict__["_base"] = model.base_model if question.strategy is Strategy.PREFIX else model.unload()
+        self.__dict__["_base"] = without_adapters(model)
 
     def _fresh_head(self, num_labels: int) -> None:
         """The head that `from_pretrained(num_labels=...)` would make, filled with NaN: what is not loaded shows."""

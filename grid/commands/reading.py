@@ -33,13 +33,23 @@ def export(
 def report(
     results: Results,
     out: Annotated[Path | None, typer.Option("--out", help="Folder for the report; default: RESULTS/report.")] = None,
+    target: Annotated[
+        str | None, typer.Option("--target", help="Score, such as 0.6 or 60%: says how many labelled rows it takes.")
+    ] = None,
+    dollars_per_hour: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dollars-per-hour", help="Price of the device that trained: 0.35, or cuda=0.35 and again for others."
+        ),
+    ] = None,
 ) -> None:
     """Write the report: one page that opens anywhere, and its tables as CSV, Markdown and LaTeX."""
 
     def work() -> None:
+        from analysis.questions import questions_from
         from analysis.report import write_report
 
-        for path in write_report(results, out=out):
+        for path in write_report(results, out=out, questions=questions_from(target, dollars_per_hour)):
             say(str(path))
 
     guarded(work)
@@ -122,5 +132,43 @@ def explain(
             out=out,
         )
         show(explain_cells(results, asked, for_people()), as_json)
+
+    guarded(work, as_json=as_json)
+
+
+@app.command()
+def predict(
+    cell: CellQuery,
+    results: Results,
+    file: Annotated[Path, typer.Argument(help="Texts: .csv, .tsv, .jsonl, .parquet, or .txt with one a line.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help=".csv or .parquet; default: <file>-predicted.csv beside it.")
+    ] = None,
+    text_column: Annotated[str | None, typer.Option("--text-column", help="Where the texts are.")] = None,
+    calibration: Annotated[
+        str, typer.Option("--calibration", help="auto, none, temperature, label_temperatures or isotonic.")
+    ] = "auto",
+    thresholds: Annotated[
+        str, typer.Option("--thresholds", help="Of rows with several labels: auto, default (0.5), global or label.")
+    ] = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Label new texts by a finished cell, with its calibration and thresholds."""
+
+    def work() -> None:
+        from grid.predict import predict_texts
+        from grid.terminal import for_people
+
+        predictions = predict_texts(
+            results,
+            cell,
+            file,
+            out=out,
+            text_column=text_column,
+            calibration=calibration,
+            thresholds=thresholds,
+            people=for_people(),
+        )
+        show(predictions, as_json)
 
     guarded(work, as_json=as_json)

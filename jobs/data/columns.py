@@ -71,6 +71,11 @@ def find_columns(path: Path, format_name: str, *, text: str | None, label: str |
     return FoundColumns(text=text, label=label, one_hot=one_hot, several_labels=several)
 
 
+def find_text_column(rows: Rows) -> str | None:
+    """The column that looks like texts, by name or by its words; None: none does."""
+    return _text_column(rows, list(dict.fromkeys(name for row in rows for name in row)))
+
+
 def _sample(path: Path, format_name: str) -> list[dict[str, Any]]:
     if format_name == "parquet":
         import pyarrow
