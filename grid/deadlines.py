@@ -50,6 +50,8 @@ RAY_START = Deadline(variable="FINEGRID_RAY_START_S", default_s=120.0)
 """A private Ray must answer within it."""
 LEAVE_RAY = Deadline(variable="FINEGRID_LEAVE_RAY_S", default_s=10.0)
 """A lost Ray may hold up the way out for so long; then the process ends without it."""
+MACHINES = Deadline(variable="FINEGRID_MACHINES_WAIT_S", default_s=600.0)
+"""From joining a cluster to the moment when all machines that FINEGRID_MACHINES promises are there."""
 SPLIT = Deadline(variable="FINEGRID_SPLIT_S", default_s=60.0)
 """Work that is worth moving from a running pack to an idle device."""
-ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, SPLIT)
+ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, MACHINES, SPLIT)

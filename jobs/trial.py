@@ -8,17 +8,18 @@ runs a pack without the driver: no ray, no SQL.
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from collections import deque
-from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jobs.errors import FineGridError, classify
 from jobs.pack_log import PackLog, forwarded_logging
 from jobs.spec import Command, CommandKind, Event, EventKind, PackedCell, PackSpec, Strategy, loads
-from jobs.storage import Layout, cache_root, results_path
+from jobs.storage import AttemptName, Layout, cache_root, results_of, results_path
 
 if TYPE_CHECKING:
     from jobs.models.loading import Base
@@ -168,24 +169,59 @@ def run_pack(pack: PackSpec, workshop: Workshop) -> Events:
         yield desk.event(EventKind.PACK_FINISHED)
 
 
-def events_of(pack: PackSpec, workshop: Workshop) -> Iterator[Event]:
-    """Run a pack to its end without any command."""
-    yield from run_pack(pack, workshop)
+def events_of(pack: PackSpec, workshop: Workshop, should_stop: Callable[[], bool] = lambda: False) -> Iterator[Event]:
+    """Run a pack without a driver.
+
+    Args:
+        pack: its cells.
+        workshop: the process' folders and warm base.
+        should_stop: asked at every event; once true, cells are saved and given back.
+    Yields:
+        its events.
+    """
+    trial = run_pack(pack, workshop)
+    was_told = False
+    command: Command | None = None
+    while True:
+        try:
+            yield trial.send(command)
+        except StopIteration:
+            return
+        command = Command(kind=CommandKind.STOP) if should_stop() and not was_told else None
+        was_told |= command is not None
+
+
+def unfinished(pack: PackSpec, layout: Layout) -> PackSpec | None:
+    """The pack without cells whose results of this very attempt are there; None: nothing is left to do."""
+    left = []
+    for packed in pack.cells:
+        names = [AttemptName.parse(folder.name) for folder in results_of(layout, packed.cell.cell_id)]
+        if (packed.epoch, packed.attempt) not in {(name.epoch, name.attempt) for name in names if name}:
+            left.append(packed)
+    return replace(pack, cells=tuple(left)) if left else None
 
 
 def main(arguments: list[str]) -> int:
-    """Run the pack in a file; results go to a folder. Returns 0 when every cell finished, else 1."""
+    """Run the pack in a file; results go to a folder.
+
+    The same command again does what is left. SIGTERM: cells in training are saved and given back.
+
+    Returns:
+        0 when every cell finished, 1 when some did not, 143 after SIGTERM.
+    """
     if len(arguments) != 2:
         sys.stderr.write("usage: python -m jobs.trial pack.json OUT/\n")
         return 2
-    pack = loads(PackSpec, Path(arguments[0]).read_text("utf-8"))
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
     workshop = Workshop(results_path(arguments[1]).absolute(), cache_root())
+    pack = unfinished(loads(PackSpec, Path(arguments[0]).read_text("utf-8")), workshop.layout)
     failures = 0
-    for event in events_of(pack, workshop):
+    for event in events_of(pack, workshop, lambda: bool(told)) if pack else ():
         if event.kind is not EventKind.HEARTBEAT:
             sys.stderr.write(f"{event.kind} {event.cell_id or ''} {dict(event.data)}\n")
         failures += event.kind in (EventKind.CELL_FAILED, EventKind.CELL_INTERRUPTED)
-    return 1 if failures else 0
+    return 128 + signal.SIGTERM if told and failures else 1 if failures else 0
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from grid.processes import ProcessName
 from grid.signals import leave_now
 from grid.tune_runner.cluster_end import how_to_end
 from grid.tune_runner.environment import ADDRESS_VARIABLE
+from grid.tune_runner.machines import declared_machines, wait_for_machines
 from grid.tune_runner.private_ray import PrivateRay
 from grid.tune_runner.process_record import FILE_NAME, end_recorded
 from grid.tune_runner.ray_log import RayLog
@@ -145,6 +146,8 @@ class RayConnection:
         else:
             address = os.environ[ADDRESS_VARIABLE]
         ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        if not self.is_private:
+            wait_for_machines(declared_machines())
         control = ray._private.worker.global_worker.gcs_client
         self._pulse = Pulse(
             lambda: control.internal_kv_exists(b"finegrid", b"finegrid", timeout=_ANSWER_TIMEOUT_S),

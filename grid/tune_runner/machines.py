@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import time
+from collections.abc import Callable, Mapping
 
 import ray
 from ray._private import state
 
+from grid.deadlines import MACHINES
 from grid.devices import ACCELERATOR_PREFIX
+from jobs.errors import EnvironmentProblem, UserError
 from jobs.spec import Resources
+
+MACHINES_VARIABLE = "FINEGRID_MACHINES"
+"""How many machines a cluster is made of, where none is started by need."""
 
 ACCELERATOR_SHARE = 0.001
 """Ray gives each machine 1 of its accelerator type: a mark, not something that is used up."""
@@ -55,6 +62,40 @@ def free_rooms(request: Resources) -> int:
 def draining() -> frozenset[str]:
     """Ids of machines that were announced to go, such as spot machines with a notice."""
     return frozenset(state.state.get_draining_nodes())
+
+
+def declared_machines() -> int:
+    """How many machines a run waits for before it plans; 1 where nobody said.
+
+    Raises:
+        UserError: the variable is no number of machines.
+    """
+    text = os.environ.get(MACHINES_VARIABLE, "1")
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"{MACHINES_VARIABLE}={text!r}: a number of machines from 1 is expected")
+    return int(text)
+
+
+def wait_for_machines(
+    number: int,
+    *,
+    count: Callable[[], int] = lambda: sum(node["Alive"] for node in ray.nodes()),
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> None:
+    """Wait until so many machines have joined: what comes later would be left out of the plan.
+
+    Raises:
+        EnvironmentProblem: they did not within the deadline.
+    """
+    began_s = clock()
+    while (there := count()) < number:
+        if clock() - began_s > MACHINES.seconds:
+            raise EnvironmentProblem(
+                f"{there} of {number} machines ({MACHINES_VARIABLE}) have joined the cluster "
+                f"after {MACHINES.seconds:g} s. Look there why, lower the number, or wait longer with {MACHINES.variable}."
+            )
+        sleep(1.0)
 
 
 def is_going() -> bool:

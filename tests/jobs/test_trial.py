@@ -33,7 +33,7 @@ from jobs.spec import (
     dumps,
 )
 from jobs.storage import read_result
-from jobs.trial import Workshop, run_pack
+from jobs.trial import Workshop, events_of, main, run_pack, unfinished
 
 RECIPE = RecipeSpec(epochs=1, batch_size=8, learning_rate=5e-3, max_length=32)
 
@@ -246,4 +246,21 @@ def test_the_trial_runs_without_ray_and_sql(tmp_path: Path, cache: Path) -> None
     environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "FINEGRID_CACHE": str(cache), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(list((tmp_path / "out" / "cells").iterdir())) == 2
+    folders = sorted((tmp_path / "out" / "cells").glob("*/*"))
+    assert len(folders) == 2
+    assert main(command[-2:]) == 0
+    assert sorted((tmp_path / "out" / "cells").glob("*/*")) == folders, "the same command again trains nothing"
+
+
+def test_a_pack_without_a_driver_can_be_stopped(workshop: Workshop) -> None:
+    compute = ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=1)
+    given = pack(cell(1, compute=compute), cell(2, compute=compute))
+    seen: list[Event] = []
+    for event in events_of(given, workshop, lambda: any(e.kind is EventKind.CELL_FINISHED for e in seen)):
+        seen.append(event)
+    assert [e.kind for e in seen if e.kind in (EventKind.CELL_FINISHED, EventKind.CELL_INTERRUPTED)] == [
+        EventKind.CELL_FINISHED,
+        EventKind.CELL_INTERRUPTED,
+    ]
+    left = unfinished(given, workshop.layout)
+    assert left is not None and left.cells == given.cells[1:]
