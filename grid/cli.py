@@ -8,10 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from grid.commands import reading, running
+from grid.commands import packing, reading, running
 from grid.commands.shared import app
 
-__all__ = ["app", "main", "main_run", "reading", "running"]
+__all__ = ["app", "main", "main_run", "packing", "reading", "running"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
