@@ -92,8 +92,8 @@ def wait_for_machines(
     while (there := count()) < number:
         if clock() - began_s > MACHINES.seconds:
             raise EnvironmentProblem(
-                f"{there} of {number} machines ({MACHINES_VARIABLE}) have joined the cluster "
-                f"after {MACHINES.seconds:g} s. Look there why, lower the number, or wait longer with {MACHINES.variable}."
+                f"{there} of {number} machines ({MACHINES_VARIABLE}) have joined the cluster after "
+                f"{MACHINES.seconds:g} s. Look there why, lower the number, or wait longer: {MACHINES.variable}."
             )
         sleep(1.0)
 
