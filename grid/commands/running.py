@@ -1,4 +1,4 @@
-"""The commands that run a grid or prepare it: run, plan, init, prefetch, doctor."""
+"""The commands that run a grid or prepare it: run, plan, init, schema, prefetch, doctor."""
 
 from __future__ import annotations
 
@@ -94,6 +94,29 @@ def init_command(
         show(init_config(data, out=out, models=tuple(model or ()), **columns), as_json)
 
     guarded(work, as_json=as_json)
+
+
+@app.command()
+def schema(
+    out: Annotated[Path | None, typer.Option("--out", help="File to write; default: standard output.")] = None,
+) -> None:
+    """Print the JSON schema of configs, for editors that complete and check YAML."""
+
+    def work() -> None:
+        from grid.editor_schema import config_schema
+        from jobs.durable import disk_problem
+
+        text = json.dumps(config_schema(), indent=1)
+        if out is None:
+            say(text)
+            return
+        try:
+            out.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            raise disk_problem(out, error) from error
+        say(str(out))
+
+    guarded(work)
 
 
 @app.command()
