@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,12 @@ from grid.cells import declared_cells
 from grid.config import load_config
 from grid.escape import visible
 from grid.resolve import OnlineResolver
-from jobs.data.table import write_rows
+from jobs.data.table import WrittenSet, write_rows
 from jobs.errors import UserError
 from jobs.storage import cache_root
+
+MOST_SETS = 20
+"""Sets that are shown to people, one a line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,18 +28,44 @@ class PreparedRows:
     """What was written."""
 
     file: str
-    num_sets: int
+    sets: tuple[WrittenSet, ...]
     """Different choices of rows: label count, size and seed."""
-    num_rows: int
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of all sets and splits."""
+        return sum(count for one in self.sets for count in one.rows.values())
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
-        return asdict(self) | {"exit_code": 0}
+        facts = {"file": self.file, "num_sets": len(self.sets), "num_rows": self.num_rows}
+        return facts | {"sets": [asdict(one) for one in self.sets], "exit_code": 0}
 
     def render(self, console: Console) -> None:
         """Print the report for people."""
-        line = f"{visible(self.file)}: {self.num_rows:,} rows in {self.num_sets} sets of rows"
-        console.print(Text(line), soft_wrap=True)
+        for line in self._lines():
+            console.print(Text(visible(line)), soft_wrap=True)
+
+    def _lines(self) -> Iterator[str]:
+        for number, one in enumerate(self.sets[:MOST_SETS]):
+            samples = "all" if one.num_samples is None else f"{one.num_samples:,}"
+            splits = ", ".join(f"{count:,} {name}" for name, count in one.rows.items())
+            several = [f"{mean:.2f} {name}" for name, mean in one.labels_per_row.items() if mean != 1]
+            labels = f"; labels per row: {', '.join(several)}" if several else ""
+            yield f"set {number}: {one.num_labels} labels, {samples} samples, seed {one.seed}: {splits}{labels}"
+        if len(self.sets) > MOST_SETS:
+            yield f"and {len(self.sets) - MOST_SETS} more sets"
+        names = dict.fromkeys(name for one in self.sets for name in one.counts)
+        for name in names:
+            yield f"{name}: {_range([one.counts.get(name, 0) for one in self.sets])}"
+        for mark in dict.fromkeys(mark for one in self.sets for mark in one.marks):
+            yield f"marked: {mark}"
+        yield f"{self.file}: {self.num_rows:,} rows in {len(self.sets)} sets of rows"
+
+
+def _range(numbers: Sequence[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
 def write_prepared_rows(
@@ -62,5 +92,5 @@ def write_prepared_rows(
         raise UserError("the grid has cells of several tasks, which do not fit into one table: choose one with --set")
     with Progress(console=people, transient=True) as progress:
         bar = progress.add_task("rows", total=len(sets))
-        num_rows = write_rows(sets, out, cache=cache_root(), on_set=lambda _: progress.advance(bar))
-    return PreparedRows(file=str(out), num_sets=len(sets), num_rows=num_rows)
+        written = write_rows(sets, out, cache=cache_root(), on_set=lambda _: progress.advance(bar))
+    return PreparedRows(file=str(out), sets=tuple(written))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,8 @@ SPLIT_OF_NAME = {
     "test": TEST,
 }
 _FORMAT_OF_SUFFIX = {".csv": "csv", ".tsv": "tsv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_PLAIN_SUFFIX = ".txt"
+"""Of files that are read as `text;label` where there are no others: any text may have this suffix."""
 _READERS = READERS | PLAIN_READERS
 _SUFFIX_OF_FORMAT = {"goemotions": ".tsv", "semicolon": ".txt", "tab": ".tsv"}
 _LABEL_FILES = ("labels.txt", "emotions.txt")
@@ -66,7 +68,7 @@ def find_files(path: str, format_name: str) -> FileSet:
     folder = root if root.is_dir() else root.parent
     labels_file = next((folder / name for name in _LABEL_FILES if (folder / name).is_file()), None)
     first = files[0][0]
-    found = _FORMAT_OF_SUFFIX.get(first.suffix.lower())
+    found = (_FORMAT_OF_SUFFIX | {_PLAIN_SUFFIX: "semicolon"}).get(first.suffix.lower())
     if format_name != "auto":
         found = format_name
     elif found == "tsv" and labels_file is not None and looks_like_goemotions(first):
@@ -138,10 +140,9 @@ def _split_files(folder: Path, format_name: str) -> list[tuple[Path, int | None]
     if format_name != "auto":
         suffixes = {suffix for suffix, name in _FORMAT_OF_SUFFIX.items() if name == format_name}
         suffixes |= {_SUFFIX_OF_FORMAT[format_name]} if format_name in _SUFFIX_OF_FORMAT else set()
-    try:
-        data = sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
-    except OSError as error:
-        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from error
+    data = _files_in(folder, suffixes)
+    if not data and format_name == "auto":
+        data = [file for file in _files_in(folder, {_PLAIN_SUFFIX}) if _split_of(file) is not None]
     named = [(file, split) for file in data if (split := _split_of(file)) is not None]
     if not named and len(data) == 1:
         return [(data[0], None)]
@@ -155,6 +156,13 @@ def _split_files(folder: Path, format_name: str) -> list[tuple[Path, int | None]
     return [
         (file, split) for wanted_split in (TRAIN, VALIDATION, TEST) for file, split in named if split == wanted_split
     ]
+
+
+def _files_in(folder: Path, suffixes: Collection[str]) -> list[Path]:
+    try:
+        return sorted(file for file in folder.iterdir() if file.suffix.lower() in suffixes and file.is_file())
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be read ({error.strerror or error})") from error
 
 
 def _split_of(file: Path) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,25 @@ RowSet = tuple[DataSpec, int]
 """A data specification and the seed that draws training rows."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class WrittenSet:
+    """What a set of rows holds."""
+
+    num_labels: int
+    num_samples: int | None
+    seed: int
+    rows: dict[str, int]
+    """By split."""
+    labels_per_row: dict[str, float]
+    """By split, where it has rows: 1 unless rows may have several labels."""
+    counts: dict[str, int]
+    """What was read, changed, dropped and added."""
+    marks: tuple[str, ...]
+
+
 def write_rows(
     sets: Sequence[RowSet], out: Path, *, cache: Path | None = None, on_set: Callable[[RowSet], None] = lambda _: None
-) -> int:
+) -> list[WrittenSet]:
     """Prepare several sets of rows and write them into one file, one set after another.
 
     Columns: set (number from 0), num_labels, num_samples, seed, split, row_id, text; single-label: label, class;
@@ -32,7 +49,7 @@ def write_rows(
         cache: folder where rows of the hub are kept.
         on_set: called after each set, for a progress bar.
     Returns:
-        number of rows written.
+        what each set holds.
     Raises:
         DataError: a set cannot be prepared.
         EnvironmentProblem: the hub, or the disk.
@@ -41,20 +58,37 @@ def write_rows(
     names = _all_names(sets, cache) if is_multi else ()
     schema = _schema(names, is_multi)
     temporary = out.with_name(f".{out.name}.tmp")
-    num_rows = 0
+    written = []
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for number, (spec, seed) in enumerate(sets):
-                table = _table(number, spec, seed, prepare(spec, seed=seed, cache=cache), names, schema)
-                writer.write_table(table)
-                num_rows += table.num_rows
+                data = prepare(spec, seed=seed, cache=cache)
+                writer.write_table(_table(number, spec, seed, data, names, schema))
+                written.append(_written(spec, seed, data))
                 on_set((spec, seed))
         temporary.replace(out)
     except OSError as error:
         raise disk_problem(out, error) from error
     finally:
         temporary.unlink(missing_ok=True)
-    return num_rows
+    return written
+
+
+def _written(spec: DataSpec, seed: int, data: PreparedData) -> WrittenSet:
+    parts = {name: getattr(data, name).labels for name in SPLIT_NAMES}
+    return WrittenSet(
+        num_labels=len(data.label_names),
+        num_samples=spec.num_samples,
+        seed=seed,
+        rows={name: len(labels) for name, labels in parts.items()},
+        labels_per_row={
+            name: float(labels.sum()) / len(labels) if labels.ndim == 2 else 1.0
+            for name, labels in parts.items()
+            if len(labels)
+        },
+        counts=dict(data.counts),
+        marks=data.marks,
+    )
 
 
 def _all_names(sets: Iterable[RowSet], cache: Path | None) -> tuple[str, ...]:

@@ -38,3 +38,22 @@ def test_each_choice_of_rows_is_written_once(tmp_path: Path) -> None:
 def test_impossible_files_are_refused(out: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=words):
         write_prepared_rows("demo", (), tmp_path / out, Console())
+
+
+def test_people_read_what_was_read_changed_and_dropped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"row number {number} of {'joy' if number % 2 else 'anger'} @somebody;{number % 2}" for number in range(40)]
+    (tmp_path / "train.txt").write_text("\n".join(rows[:30]), "utf-8")
+    (tmp_path / "test.txt").write_text("\n".join(rows[30:]), "utf-8")
+    document = {
+        "name": "mine",
+        "axes": {"model": ["tiny-bert"]},
+        "dataset": {"source": "files", "path": str(tmp_path), "protocol": "official", "clean": ["user_names"]},
+    }
+    document["dataset"]["drop_matching"] = ["number 7", "number 35"]
+    (tmp_path / "mine.yaml").write_text(json.dumps(document), "utf-8")
+    written = write_prepared_rows(str(tmp_path / "mine.yaml"), (), tmp_path / "x.parquet", Console())
+    written.render(Console(width=200))
+    said = capsys.readouterr().out
+    assert "set 0: 2 labels, all samples, seed 0: 27 train, 2 validation, 9 test" in said
+    assert "texts_cleaned_user_names: 40" in said and "rows_dropped_by_filter: 2" in said
+    assert "marked: validation rows drawn from train" in said

@@ -117,3 +117,19 @@ def test_hostile_folder_names(tmp_path: Path) -> None:
     folder.mkdir()
     _folder(folder, "train.csv")
     assert len(read_files(DataSpec(source="files", path=str(folder)))) == 2
+
+
+def test_text_files_are_lines_of_text_and_label_where_there_are_no_others(tmp_path: Path) -> None:
+    for name in ("train.txt", "test.txt", "readme.txt"):
+        (tmp_path / name).write_text("so good;joy\nso bad;anger\n", "utf-8")
+    found = find_files(str(tmp_path), "auto")
+    assert found.format == "semicolon" and [path.name for path, _ in found.files] == ["train.txt", "test.txt"]
+    assert find_files(str(tmp_path / "train.txt"), "auto").format == "semicolon"
+    (tmp_path / "train.csv").write_text(CSV, "utf-8")
+    assert find_files(str(tmp_path), "auto").format == "csv"
+
+
+def test_a_file_without_header_is_told_of_formats_without_one(tmp_path: Path) -> None:
+    (tmp_path / "all.tsv").write_text("so good\t1\nso bad\t0\n", "utf-8")
+    with pytest.raises(DataError, match=r"without a header line, dataset.format \(tab, goemotions\)"):
+        read_files(DataSpec(source="files", path=str(tmp_path)))

@@ -22,9 +22,10 @@ def small(**changes: object) -> DataSpec:
 def test_single_label_rows_are_those_of_the_cells(tmp_path: Path) -> None:
     sets = [(small(), 0), (small(num_labels=4), 1)]
     told: list[object] = []
-    num_rows = write_rows(sets, tmp_path / "x.parquet", on_set=told.append)
+    written = write_rows(sets, tmp_path / "x.parquet", on_set=told.append)
     table = pq.read_table(tmp_path / "x.parquet").to_pylist()
-    assert num_rows == len(table) and told == sets
+    assert sum(sum(one.rows.values()) for one in written) == len(table) and told == sets
+    assert written[1].rows == {"train": 20, "validation": 20, "test": 20} and written[1].labels_per_row["test"] == 1.0
     for number, (spec, seed) in enumerate(sets):
         data = prepare(spec, seed=seed)
         train = [row for row in table if row["set"] == number and row["split"] == "train"]
@@ -38,9 +39,11 @@ def test_multi_label_rows_are_one_hot(tmp_path: Path) -> None:
         (small(task="multi_label", protocol="official", num_labels=k, num_samples=None, overlap="drop"), 0)
         for k in (2, 3)
     ]
-    write_rows(sets, tmp_path / "x.parquet")
+    written = write_rows(sets, tmp_path / "x.parquet")
     table = pq.read_table(tmp_path / "x.parquet")
     data = prepare(sets[1][0], seed=0)
+    assert written[1].labels_per_row["test"] == pytest.approx(data.test.labels.sum() / len(data.test))
+    assert written[1].counts == data.counts and written[1].marks == data.marks
     rows = [row for row in table.to_pylist() if row["set"] == 1 and row["split"] == "test"]
     one_hot = np.array([[row[f"label: {name}"] for name in data.label_names] for row in rows])
     assert np.array_equal(one_hot, data.test.labels)
