@@ -25,7 +25,7 @@ class KnownModel:
     location: str
     """Hub id, or the tiny member's family key."""
     family: str
-    """bert | distilbert | roberta | qwen2 | qwen3 | llama | gpt2 | gemma3."""
+    """bert | distilbert | roberta | qwen2 | qwen3 | llama | gpt2 | gemma3 | deberta-v2."""
     parameters: int
     """All weights, for memory and disk estimates."""
     compute_parameters: int
@@ -54,6 +54,8 @@ KNOWN_MODELS: Mapping[str, KnownModel] = {
     "bert-base-uncased": _hub("google-bert/bert-base-uncased", "bert", 110, 86),
     "distilbert-base-uncased": _hub("distilbert/distilbert-base-uncased", "distilbert", 66, 43),
     "roberta-base": _hub("FacebookAI/roberta-base", "roberta", 125, 86),
+    "deberta-v3-small": _hub("microsoft/deberta-v3-small", "deberta-v2", 141, 43),
+    "deberta-v3-base": _hub("microsoft/deberta-v3-base", "deberta-v2", 184, 86),
     "qwen2.5-0.5b": _hub("Qwen/Qwen2.5-0.5B", "qwen2", 494, 358),
     "qwen2.5-1.5b": _hub("Qwen/Qwen2.5-1.5B", "qwen2", 1544, 1310),
     "qwen3-0.6b": _hub("Qwen/Qwen3-0.6B-Base", "qwen3", 596, 440),
@@ -74,6 +76,7 @@ KNOWN_MODELS: Mapping[str, KnownModel] = {
     "tiny-llama-3.2": _tiny("llama"),
     "tiny-gpt2": _tiny("gpt2"),
     "tiny-gemma-3": _tiny("gemma3"),
+    "tiny-deberta-v3": _tiny("deberta-v2"),
 }
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")

@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from peft import PeftConfig
+from peft import PeftConfig, PeftModel
 from peft.mapping import PEFT_TYPE_TO_CONFIG_MAPPING
-from peft.utils import PeftType
+from peft.tuners.tuners_utils import BaseTunerLayer
+from peft.utils import ModulesToSaveWrapper, PeftType
+from torch import nn
 
 from jobs.errors import BugError
 from jobs.spec import CellSpec
@@ -88,3 +90,29 @@ def config_of(fields: Mapping[str, Any]) -> PeftConfig:
     kind = PEFT_TYPE_TO_CONFIG_MAPPING[PeftType(fields["peft_type"])]
     config: PeftConfig = kind(**{name: value for name, value in fields.items() if name != "peft_type"})
     return config
+
+
+def without_adapters(model: PeftModel) -> Any:
+    """Take what PEFT put around a classifier's layers off again; its trained head is thrown away.
+
+    PEFT's own `unload` fails for ia3 where a part that is saved whole has no weight of its own (DeBERTa's pooler), and
+    prefixes have none.
+
+    Args:
+        model: as `get_peft_model` or `from_pretrained` made it.
+    Returns:
+        the classifier that it was made from.
+    """
+    classifier = model.get_base_model()
+    for name, module in list(classifier.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            _put(classifier, name, module.get_base_layer())
+        elif isinstance(module, ModulesToSaveWrapper):
+            _put(classifier, name, module.original_module)
+    vars(classifier).pop("peft_config", None)  # its mark of a model that carries adapters
+    return classifier
+
+
+def _put(model: nn.Module, name: str, module: nn.Module) -> None:
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, module)

@@ -114,7 +114,7 @@ def cell_result(
         epoch=run.packed.epoch,
         attempt=run.packed.attempt,
         metrics=tuple(metric for metric in evaluation.metrics if metric.split != "test" or not is_candidate),
-        counts=_counts(run, base),
+        counts=counts_of(run, base),
         hashes={**run.data.hashes, "weights": weights_hash(tensors)},
         costs={**_costs(run, base), **reloaded.costs, **solo.costs},
         provenance={
@@ -139,7 +139,8 @@ def weights_hash(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _counts(run: CellRun, base: Base) -> dict[str, int]:
+def counts_of(run: CellRun, base: Base) -> dict[str, int]:
+    """A cell's numbers of rows, parameters and steps; a head that the checkpoint had and nobody uses does not count."""
     trainable = sum(torch.Size(shape).numel() for shape in run.shapes.values())
     added = sum(torch.Size(s).numel() for name, s in run.shapes.items() if not name.startswith(BASE_PREFIX))
     recipe = run.recipe

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-import numpy as np
-
-from jobs.data import prepare
-from jobs.data.tokens import tokenise
-from jobs.errors import Diverged, UserError
+from jobs.errors import Diverged
 from jobs.models.loading import Base
 from jobs.spec import Command, Event, EventKind, PackedCell
-from jobs.training.cell_run import CellData, CellRun, start_cell
+from jobs.training.cell_data import load_data
+from jobs.training.cell_run import CellRun, start_cell
 from jobs.training.checkpointing import Checkpoints
 from jobs.training.finish import publish_cell
 from jobs.training.ladder import Rung, climb, hold_back
@@ -75,7 +72,7 @@ def _solo_costs(desk: Desk, base: Base) -> SoloBook:
     return probe_pack(
         tuple(packed for packed in desk.waiting if packed.cell.candidate is None),
         base,
-        data_of=lambda packed: load_data(packed, base, desk),
+        data_of=lambda packed: load_data(packed, base, desk.workshop.cache),
         cache=desk.workshop.cache,
         should_stop=lambda: desk.is_stopped,
     )
@@ -87,7 +84,7 @@ def _slots(desk: Desk, room: Room) -> Slots:
         tuple(desk.waiting),
         room,
         granted_bytes=desk.pack.resources.memory_bytes,
-        data_of=lambda packed: load_data(packed, room.base, desk),
+        data_of=lambda packed: load_data(packed, room.base, desk.workshop.cache),
         cache=desk.workshop.cache,
         should_stop=lambda: desk.is_stopped,
     )
@@ -158,7 +155,7 @@ def _admit(desk: Desk, room: Room, checkpoints: Checkpoints) -> Events:
 
 def _begin(desk: Desk, base: Base, packed: PackedCell, checkpoints: Checkpoints) -> SetAside:
     """Set a cell up, where an earlier attempt left off if it left something to go on from."""
-    run = start_cell(packed, load_data(packed, base, desk), base)
+    run = start_cell(packed, load_data(packed, base, desk.workshop.cache), base)
     return SetAside(run=run, state=checkpoints.restore(run))
 
 
@@ -277,45 +274,3 @@ class Publisher:
                 solo=self.solo.of(run.packed.cell),
                 slots=self.slots,
             )
-
-
-def load_data(packed: PackedCell, base: Base, desk: Desk) -> CellData:
-    """Choose and tokenise a cell's rows.
-
-    Raises:
-        DataError: the protocol cannot be met.
-        UserError: max_length exceeds the model's positions.
-    """
-    cell, cache = packed.cell, desk.workshop.cache
-    if cell.recipe.max_length > base.max_positions:
-        raise UserError(
-            f"recipe.max_length = {cell.recipe.max_length}: {cell.model.name if cell.model else ''} has only "
-            f"{base.max_positions} positions"
-        )
-    data = prepare(cell.data, seed=cell.seed, cache=cache)
-    tokens: dict[str, tuple[np.ndarray, ...]] = {}
-    counts = dict(data.counts)
-    splits = {name: getattr(data, name) for name in ("train", "validation", "test")}
-    if cell.candidate is not None:
-        splits["test"] = replace(data.test, texts=(), labels=data.test.labels[:0], row_ids=())
-    for name, split in splits.items():
-        found = tokenise(
-            base.tokenizer,
-            base.tokenizer_key,
-            split.texts,
-            max_length=cell.recipe.max_length,
-            cache=cache,
-            side=cell.recipe.truncation,
-        )
-        tokens[name] = found.ids
-        counts["texts_truncated"] = counts.get("texts_truncated", 0) + found.num_truncated
-        counts["texts_empty"] = counts.get("texts_empty", 0) + found.num_empty
-    return CellData(
-        label_names=data.label_names,
-        tokens=tokens,
-        labels={name: split.labels for name, split in splits.items()},
-        row_ids={name: split.row_ids for name, split in splits.items()},
-        hashes=dict(data.hashes),
-        counts=counts,
-        marks=tuple(data.marks),
-    )

@@ -19,7 +19,7 @@ from jobs.errors import BugError
 from jobs.models.base import BASE_PREFIX
 from jobs.models.head import head_roots
 from jobs.models.stock import StockBase
-from jobs.peft_fields import config_of, ia3_fields, lora_fields, prefix_fields
+from jobs.peft_fields import config_of, ia3_fields, lora_fields, prefix_fields, without_adapters
 from jobs.spec import Strategy
 from jobs.training.adapters import PREFIX
 from jobs.training.cell_run import CellRun
@@ -90,16 +90,13 @@ def unmount(base: StockBase, mounted: Mounted | None) -> None:
         base: the classifier.
         mounted: the cell; None when mounting failed half-way.
     """
-    for name, tensor in base.pristine.items() if mounted is not None and not _is_wrapped(mounted) else ():
-        _put(base.model, name, nn.Parameter(tensor, requires_grad=False))
-    if mounted is not None and _is_wrapped(mounted) and not mounted.model.active_peft_config.is_prompt_learning:
-        mounted.model.unload()
+    if mounted is not None and isinstance(mounted.model, PeftModel):
+        without_adapters(mounted.model)
+    elif mounted is not None:
+        for name, tensor in base.pristine.items():
+            _put(base.model, name, nn.Parameter(tensor, requires_grad=False))
     base.model.requires_grad_(False)
     base.model.eval()
-
-
-def _is_wrapped(mounted: Mounted) -> bool:
-    return isinstance(mounted.model, PeftModel)
 
 
 def _fields(base: StockBase, run: CellRun) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -15,9 +17,11 @@ from jobs.spec import (
     CellSpec,
     ComputeSpec,
     DataSpec,
+    Ia3Spec,
     LoraSpec,
     ModelSpec,
     PackedCell,
+    PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
     Strategy,
@@ -40,6 +44,7 @@ def tiny_base(
     mode: str = "resident",
     numerics: str = "fast",
     trainable: bool = False,
+    stock: bool = False,
 ) -> Base:
     return load_base(
         f"test-{family}",
@@ -49,6 +54,7 @@ def tiny_base(
         gpus=0,
         cache=cache,
         trainable=trainable,
+        stock=stock,
     )
 
 
@@ -99,6 +105,7 @@ def packed_cell(
     strategy: Strategy = Strategy.LORA,
     num_labels: int = 3,
     task: str = "single_label",
+    **sections: Any,
 ) -> PackedCell:
     cell = CellSpec(
         cell_id=f"{seed:016x}",
@@ -110,7 +117,9 @@ def packed_cell(
         model=ModelSpec(name="tiny", source="tiny", location="bert"),
         lora=(lora or LoraSpec()) if strategy.has_adapters else None,
         quantization=QuantizationSpec() if strategy is Strategy.QLORA else None,
+        **{Strategy.IA3: {"ia3": Ia3Spec()}, Strategy.PREFIX: {"prefix": PrefixSpec(tokens=4)}}.get(strategy, {}),
     )
+    cell = replace(cell, **sections)
     return PackedCell(cell=cell, epoch=1, attempt=1)
 
 

@@ -74,13 +74,13 @@ def train_with_trainer(
         if plain_name(name, base) in named:
             named[plain_name(name, base)].data.copy_(tensor)
     reference = Reference(shares=dict.fromkeys(named, 0.0))
-    trainer = _CellTrainer(
+    trainer = CellTrainer(
         run,
         model=model,
-        args=_arguments(run, folder),
-        train_dataset=_Rows(run.data, "train"),
+        args=arguments(run, folder),
+        train_dataset=Rows(run.data, "train"),
         data_collator=DataCollatorWithPadding(base.tokenizer),
-        callbacks=[_Watch(reference, named, watched)],
+        callbacks=[Watch(reference, named, watched)],
         # As shipped, the classifiers leave `num_items_in_batch` unused although the Trainer relies on it, so that
         # accumulated gradients are too large (transformers issue 47688); this hook is the documented way around.
         compute_loss_func=_mean_of_effective_batch if run.recipe.gradient_accumulation > 1 else None,
@@ -88,7 +88,7 @@ def train_with_trainer(
     trainer.train()
     assert trainer.state.global_step == run.total_steps
     reference.tensors = {name: parameter.detach().clone() for name, parameter in named.items()}
-    reference.test_logits = np.asarray(trainer.predict(_Rows(run.data, "test")).predictions)
+    reference.test_logits = np.asarray(trainer.predict(Rows(run.data, "test")).predictions)
     return reference
 
 
@@ -159,7 +159,8 @@ def _our_name(name: str, layers: Mapping[str, str]) -> str:
     return inner.removesuffix(".weight") if ".lora_" in inner else f"{BASE_PREFIX}{inner}"
 
 
-def _arguments(run: CellRun, folder: Path) -> TrainingArguments:
+def arguments(run: CellRun, folder: Path) -> TrainingArguments:
+    """A cell's recipe in the Trainer's words."""
     recipe = run.recipe
     return TrainingArguments(
         output_dir=str(folder),
@@ -191,7 +192,7 @@ def _mean_of_effective_batch(outputs: Any, labels: Tensor, num_items_in_batch: T
     return nn.functional.cross_entropy(outputs.logits, labels, reduction="sum") / count
 
 
-class _CellTrainer(Trainer):  # type: ignore[misc]  # the library has no types
+class CellTrainer(Trainer):  # type: ignore[misc]  # the library has no types
     """The Trainer, fed with a cell's own order of rows."""
 
     def __init__(self, run: CellRun, **settings: Any) -> None:
@@ -203,7 +204,7 @@ class _CellTrainer(Trainer):  # type: ignore[misc]  # the library has no types
         return _EpochOrder(self._run)
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
+class Watch(TrainerCallback):  # type: ignore[misc]
     """Notes every step's loss and gradient."""
 
     def __init__(self, reference: Reference, named: Mapping[str, nn.Parameter], watched: Mapping[str, slice]) -> None:
@@ -247,7 +248,7 @@ class _EpochOrder(Sampler[int]):
         return self._run.data.num_train
 
 
-class _Rows(Dataset[dict[str, Any]]):
+class Rows(Dataset[dict[str, Any]]):
     """One split of a cell."""
 
     def __init__(self, data: CellData, split: str) -> None:
