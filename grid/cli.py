@@ -8,15 +8,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from grid.commands import packing, reading, running
+from grid.commands import packing, reading, running, using
 from grid.commands.shared import app
 
-__all__ = ["app", "main", "main_run", "packing", "reading", "running"]
+__all__ = ["app", "main", "main_run", "packing", "reading", "running", "using"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of `finegrid`."""
-    app(args=_with_retry_value(list(sys.argv[1:] if arguments is None else arguments)), prog_name="finegrid")
+    try:
+        app(args=_with_retry_value(list(sys.argv[1:] if arguments is None else arguments)), prog_name="finegrid")
+    except SystemExit as end:
+        from grid.signals import leave_if_abandoned
+
+        leave_if_abandoned(end.code if isinstance(end.code, int) else 1)
+        raise
 
 
 def main_run() -> None:

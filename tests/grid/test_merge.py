@@ -1,0 +1,108 @@
+"""Stores of several machines in one: every finished cell once, byte for byte, nothing of the sources changed."""
+
+import io
+import shutil
+
+import pytest
+from rich.console import Console
+
+from grid.merge import merge
+from grid.store import Store
+from grid.store.reading import read_states
+from grid.store.schema import open_read_only
+from jobs.errors import StoreBusy, UserError
+from jobs.storage import results_of
+from tests.grid.store.conftest import GRID, Bench
+
+QUIET = Console(file=io.StringIO())
+
+
+@pytest.fixture
+def machines(tmp_path):
+    """Two stores of one grid: cells 1 and 2 are done on the first, 2 and 3 on the second."""
+    benches = []
+    for name, done in (("a", (0, 1)), ("b", (1, 2))):
+        bench = Bench(tmp_path / name)
+        bench.begin()
+        for number in done:
+            bench.finish(bench.cells[number])
+        bench.store.finish_run(1)
+        bench.store.close()
+        benches.append(bench)
+    return benches
+
+
+def states(root):
+    engine = open_read_only(root)
+    try:
+        with engine.connect() as connection:
+            return {row.cell_id: str(row.state) for row in read_states(connection).values()}
+    finally:
+        engine.dispose()
+
+
+def content(root):
+    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+
+
+def test_into_a_new_folder(machines, tmp_path):
+    one, two = machines
+    before = [content(bench.root / "cells") for bench in machines]
+    report = merge([one.root, two.root], tmp_path / "all", QUIET)
+    assert (report.copied, report.already_there, report.num_results, report.exit_code) == (3, 1, 3, 0)
+    assert set(states(tmp_path / "all").values()) == {"done"}
+    assert [content(bench.root / "cells") for bench in machines] == before
+    merged = content(tmp_path / "all" / "cells")
+    assert before[0].items() <= merged.items()
+    # A run goes on from there.
+    store = Store.open(tmp_path / "all", grid=GRID)
+    store.claim("{}")
+    store.declare(one.cells)
+    assert {str(row.state) for row in store.states().values()} == {"done"}
+    store.close()
+
+
+def test_into_a_store_and_again(machines):
+    one, two = machines
+    assert merge([two.root], one.root, QUIET).copied == 1
+    again = merge([two.root], one.root, QUIET)
+    assert (again.copied, again.already_there) == (0, 2)
+
+
+def test_a_damaged_source_stays_behind_and_is_named(machines, tmp_path):
+    one, two = machines
+    (folder,) = results_of(two.layout, two.cells[2].cell_id)
+    (folder / "notes.txt").write_text("changed")
+    report = merge([one.root, two.root], tmp_path / "all", QUIET)
+    assert report.exit_code == 1 and len(report.damaged) == 1 and str(folder) in report.damaged[0]
+    assert two.cells[2].cell_id not in states(tmp_path / "all")
+
+
+def test_other_weights_of_a_cell_do_not_replace_those_there(machines):
+    one, _ = machines
+    again = Bench(one.root.parent / "c")
+    again.begin()
+    again.finish(again.cells[0], hashes={"weights": "0" * 64})
+    again.store.close()
+    before = content(one.root / "cells")
+    report = merge([again.root], one.root, QUIET)
+    assert report.exit_code == 1 and len(report.differing) == 1
+    assert content(one.root / "cells") == before
+
+
+def test_refusals(machines, tmp_path):
+    one, two = machines
+    with pytest.raises(UserError, match="named twice"):
+        merge([one.root, one.root], tmp_path / "all", QUIET)
+    other = Store.open(tmp_path / "other", grid="another")
+    other.claim("{}")
+    with pytest.raises(UserError, match="different grids"):
+        merge([one.root], tmp_path / "other", QUIET)
+    other.close()
+    shutil.rmtree(tmp_path / "other")
+    running = Store.open(two.root, grid=GRID)
+    running.claim("{}")
+    with pytest.raises(StoreBusy):
+        merge([one.root], two.root, QUIET)
+    running.close()
+    assert not (tmp_path / "all").exists()
