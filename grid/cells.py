@@ -7,24 +7,28 @@ seed, and strategy `full` is not repeated for every LoRA rank.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from grid.config import Config, SectionSpec, count_cells, is_relevant
+from grid.config import Config, SectionSpec, count_cells
 from grid.config_axes import Axis
 from grid.config_specs import declared_values
 from grid.identity import CellIds
+from grid.points import points
 from grid.resolve import Resolver
+from grid.tuning.arms import Choice, arm_key, arms_of, by_section, declared_choice
+from grid.tuning.dimensions import Settings
 from jobs.errors import ConfigError, Problem
 from jobs.spec import (
     CHAIN_RECIPE,
+    CandidateSpec,
     CellSpec,
     DataSpec,
     FamilySpec,
     ModelSpec,
     RecipeSpec,
     Strategy,
+    TuningSpec,
 )
 
 DEFAULT_SEED = 0
@@ -34,7 +38,7 @@ def declared_cells(config: Config, resolver: Resolver) -> tuple[CellSpec, ...]:
     """Make every cell that a config declares.
 
     Args:
-        config: the checked config.
+        config: the checked config; cells of an arm whose settings are still to be chosen have its defaults.
         resolver: gives revisions; the offline one leaves None where only the hub knows.
 
     Returns:
@@ -43,18 +47,8 @@ def declared_cells(config: Config, resolver: Resolver) -> tuple[CellSpec, ...]:
     Raises:
         ConfigError: two models are the same one, or nothing is left.
     """
-    models = _resolve_models(config, resolver)
-    builder = _Builder(config, resolver, models)
-    cells: dict[str, CellSpec] = {}
-    for strategy in (*config.strategies, *config.baselines):
-        for values in _points(config, strategy):
-            if not _is_excluded(config, values):
-                cell = builder.build(strategy, values)
-                # Variants that differ only in what a strategy ignores are one cell of that strategy: the first.
-                cells.setdefault(cell.cell_id, cell)
-    if not cells:
-        raise ConfigError([Problem("exclude", f"leaves none of the {count_cells(config):,} declared cells")])
-    return tuple(_in_axis_order(config, list(cells.values())))
+    known, expected = CellMaker(config, resolver).cells({})
+    return tuple(in_axis_order(config, [*known, *expected]))
 
 
 def _resolve_models(config: Config, resolver: Resolver) -> dict[str, ModelSpec]:
@@ -71,67 +65,117 @@ def _resolve_models(config: Config, resolver: Resolver) -> dict[str, ModelSpec]:
     return models
 
 
-def _points(config: Config, strategy: Strategy) -> Iterator[dict[str, Any]]:
-    """Values by axis key for every point of one strategy; axes that do not touch it are left out."""
-    axes = [axis for axis in config.axes if axis.key != "strategy" and is_relevant(axis, strategy)]
-    for values in itertools.product(*(axis.values for axis in axes)):
-        yield {"strategy": str(strategy)} | {axis.key: value for axis, value in zip(axes, values, strict=True)}
-
-
-def _is_excluded(config: Config, values: Mapping[str, Any]) -> bool:
-    if not config.exclude:
-        return False
-    keys = {axis.name: axis.key for axis in config.axes} | {"strategy": "strategy"}
-    return any(
-        all(keys[name] in values and values[keys[name]] in excluded for name, excluded in exclusion.items())
-        for exclusion in config.exclude
-    )
-
-
-class _Builder:
+class CellMaker:
     """Makes cells, and each distinct section of them once: a grid of 100,000 cells has few distinct ones."""
 
-    def __init__(self, config: Config, resolver: Resolver, models: Mapping[str, ModelSpec]) -> None:
-        self._config = config
+    def __init__(self, config: Config, resolver: Resolver) -> None:
+        """Resolve the models.
+
+        Raises:
+            ConfigError: two models are the same one, or a range of the tuning leaves what a key may be.
+        """
+        self.config = config
+        self.arms = arms_of(config)
         self._resolver = resolver
-        self._models = models
+        self._models = _resolve_models(config, resolver)
         self._sections: dict[tuple[Any, ...], Any] = {}
         self._ids = CellIds()
 
-    def build(self, strategy: Strategy, values: Mapping[str, Any]) -> CellSpec:
-        config = self._config
+    def cells(self, choices: Mapping[str, Choice]) -> tuple[list[CellSpec], list[CellSpec]]:
+        """Make the cells of every point of the grid.
+
+        Args:
+            choices: what was chosen, by the title of the arm.
+
+        Returns:
+            the cells that are known, and stand-ins with default settings for those of arms without a choice.
+
+        Raises:
+            ConfigError: nothing is left.
+        """
+        config = self.config
+        known: dict[str, CellSpec] = {}
+        expected: dict[str, CellSpec] = {}
+        for strategy in (*config.strategies, *config.baselines):
+            for values in points(config, strategy):
+                choice, tuning = self._choice(values, choices)
+                cell = self.make(strategy, values, settings=choice.settings if choice else {}, tuning=tuning)
+                # Variants that differ only in what a strategy ignores are one cell of that strategy: the first.
+                (known if tuning is None or choice else expected).setdefault(cell.cell_id, cell)
+        if not known and not expected:
+            raise ConfigError([Problem("exclude", f"leaves none of the {count_cells(config):,} declared cells")])
+        return list(known.values()), list(expected.values())
+
+    def _choice(
+        self, values: Mapping[str, Any], choices: Mapping[str, Choice]
+    ) -> tuple[Choice | None, TuningSpec | None]:
+        tuning = self.config.tuning
+        arm = self.arms.get(arm_key(self.config, values)) if tuning and self.arms else None
+        if tuning is None or arm is None:
+            return None, None
+        choice = choices.get(arm.title) or declared_choice(tuning, arm)
+        number = choice.number if choice else None
+        key = ("tuning", arm.title, number)
+        if key not in self._sections:
+            self._sections[key] = tuning.spec(arm.title, arm.metric, number)
+        return choice, self._sections[key]
+
+    def make(
+        self,
+        strategy: Strategy,
+        values: Mapping[str, Any],
+        *,
+        settings: Settings,
+        tuning: TuningSpec | None = None,
+        candidate: CandidateSpec | None = None,
+    ) -> CellSpec:
+        """Make one cell.
+
+        Args:
+            strategy: of the cell.
+            values: by axis key.
+            settings: what a tuning chose or tries, by full dotted key; wins over everything declared.
+            tuning: how it was chosen.
+            candidate: makes it a candidate, which keeps no weights.
+        """
+        config = self.config
         variant = values.get("variant")
         has_model = not strategy.is_baseline
+        chosen = by_section(settings)
         cell = CellSpec(
             cell_id="",
             grid=config.name,
             strategy=strategy,
             seed=values.get("seed", DEFAULT_SEED),
             data=self._data(values),
-            recipe=self._recipe(strategy, values),
+            recipe=self._recipe(strategy, values, chosen),
             model=self._models[values["model"]] if has_model else None,
-            **{name: self._section(name, getattr(config, name), values) for name in strategy.sections},
+            **{name: self._section(name, getattr(config, name), values, chosen) for name in strategy.sections},
             family=self._family(values) if has_model else None,
             evaluation=config.evaluation,
             compute=config.compute,
+            tuning=tuning,
+            candidate=candidate,
             variant=variant,
             axes={axis.name: self._shown(axis, values) for axis in config.axes},
-            keep_weights=config.keep_weights,
+            keep_weights="none" if candidate else config.keep_weights,
         )
         return dataclasses.replace(cell, cell_id=self._ids.of(cell))
 
     def _data(self, values: Mapping[str, Any]) -> DataSpec:
-        data: DataSpec = self._section("dataset", self._config.data, values)
+        data: DataSpec = self._section("dataset", self.config.data, values, {})
         key = ("resolved", data)
         if key not in self._sections:
             self._sections[key] = self._resolver.data(data)
         resolved: DataSpec = self._sections[key]
         return resolved
 
-    def _recipe(self, strategy: Strategy, values: Mapping[str, Any]) -> RecipeSpec:
+    def _recipe(
+        self, strategy: Strategy, values: Mapping[str, Any], chosen: Mapping[str, Mapping[str, Any]]
+    ) -> RecipeSpec:
         if strategy.is_baseline:
             return RecipeSpec()
-        recipe: RecipeSpec = self._section("recipe", self._config.recipe, values)
+        recipe: RecipeSpec = self._section("recipe", self.config.recipe, values, chosen)
         if strategy is not Strategy.CHAIN:
             return recipe
         key = ("of a chain", *(getattr(recipe, name) for name in CHAIN_RECIPE))
@@ -142,7 +186,7 @@ class _Builder:
 
     def _family(self, values: Mapping[str, Any]) -> FamilySpec | None:
         """What the config says about a model's architecture; of a known name it is known already."""
-        config, model = self._config, values["model"]
+        config, model = self.config, values["model"]
         key = ("family", model)
         if key not in self._sections:
             self._sections[key] = config.family_of(model)
@@ -154,15 +198,18 @@ class _Builder:
         section: str,
         base: SectionSpec,
         values: Mapping[str, Any],
+        chosen: Mapping[str, Mapping[str, Any]],
     ) -> Any:
-        config, model, strategy, variant = (self._config, *(values.get(k) for k in ("model", "strategy", "variant")))
+        config, model, strategy, variant = (self.config, *(values.get(k) for k in ("model", "strategy", "variant")))
         varied = {axis.name: values[axis.key] for axis in config.axes if axis.section == section}
         changed_by = (variant, model if model in config.per_model else None)
         # repr tells 1 from true and 1.0, which are equal as dictionary keys.
-        key = (section, *changed_by, strategy if strategy in config.per_strategy else None, repr(varied))
+        own = chosen.get(section, {})
+        key = (section, *changed_by, strategy if strategy in config.per_strategy else None, repr(varied), repr(own))
         if key not in self._sections:
             changes = config.changes(section, model=model, strategy=str(strategy), variant=variant)
-            self._sections[key] = dataclasses.replace(base, **declared_values(section, {**changes, **varied}))
+            fields = declared_values(section, {**changes, **varied, **own})
+            self._sections[key] = dataclasses.replace(base, **fields)
         return self._sections[key]
 
     def _shown(self, axis: Axis, values: Mapping[str, Any]) -> Any:
@@ -172,7 +219,7 @@ class _Builder:
         return ", ".join(str(item) for item in value) if isinstance(value, tuple) else value
 
 
-def _in_axis_order(config: Config, cells: list[CellSpec]) -> list[CellSpec]:
+def in_axis_order(config: Config, cells: Iterable[CellSpec]) -> list[CellSpec]:
     """Sort as the axes are declared, so that tables and dry runs follow the config; baselines come last."""
     ranks = []
     models = {reference.name: index for index, reference in enumerate(config.models)}

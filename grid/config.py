@@ -36,7 +36,10 @@ from grid.config_yaml import MAX_CHARACTERS, parse_yaml
 from grid.devices import ResourceRequest
 from grid.known_models import ModelReference
 from grid.paths import expanded
+from grid.points import is_relevant as is_relevant
 from grid.suggest import nearest
+from grid.tuning.arms import arm_problems
+from grid.tuning.declaring import Tuning, check_tuning
 from jobs.errors import ConfigError, Problem, one_line
 from jobs.spec import (
     ChainSpec,
@@ -90,6 +93,7 @@ class Config:
     per_model: Mapping[str, Changes]
     """What a model, by its declared name, changes in every cell of it."""
     exclude: tuple[Mapping[str, tuple[Any, ...]], ...]
+    tuning: Tuning | None
     baselines: tuple[Strategy, ...]
     keep_weights: str
     document: Mapping[str, Any]
@@ -242,6 +246,8 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         problems += _check_presence(axes, baselines)
     exclusions, faults = check_exclusions(document.get("exclude", []), axes, baselines)
     problems += [] if axis_faults else faults
+    tuning, faults = check_tuning(document.get("tuning"), axes)
+    problems += [] if axis_faults else faults
     revisions = document.get("revisions", {})
     models, faults = model_references(axes, revisions if isinstance(revisions, dict) else {})
     problems = _distinct([*problems, *faults])
@@ -266,6 +272,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         per_strategy=per_strategy,
         per_model=per_model,
         exclude=exclusions,
+        tuning=tuning,
         baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
         keep_weights=file.keep_weights,
         document=document,
@@ -302,13 +309,6 @@ def _check_presence(axes: Sequence[Axis], baselines: Sequence[str]) -> list[Prob
     return []
 
 
-def is_relevant(axis: Axis, strategy: Strategy) -> bool:
-    """Say whether an axis changes cells of a strategy; others are not crossed with it."""
-    if axis.section is None:
-        return axis.key == "seed" or not strategy.is_baseline
-    return strategy.reads(axis.section, axis.name)
-
-
 def count_cells(config: Config) -> int:
     """Count the declared cells before exclusions, without making any."""
     total = 0
@@ -339,6 +339,7 @@ def _check_combinations(config: Config) -> list[Problem]:
                 problems += recipe_problems(recipe, task)
     problems += evaluation_problems(config.evaluation)
     problems += combination_problems(config)
+    problems += arm_problems(config)
     return _distinct(problems)
 
 

@@ -59,6 +59,7 @@ def _fields_at(model: type[BaseModel], path: Iterable[str | int]) -> list[str]:
         if part in current.model_fields:
             current = current.model_fields[part].annotation
             current = typing.get_args(current)[1] if typing.get_origin(current) is dict else current
+            current = next((one for one in typing.get_args(current) if hasattr(one, "model_fields")), current)
         else:
             continue  # a name chosen by the person, such as a variant's
     return list(current.model_fields)

@@ -24,6 +24,7 @@ from jobs.spec import (
     PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
+    TuningSpec,
 )
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -39,6 +40,7 @@ _COMPUTE = ComputeSpec()
 _EVALUATION = EvaluationSpec()
 _SELECTION_METRICS = sorted({name for names in SELECTION_METRICS.values() for name in names})
 _CHECKPOINT = CheckpointSpec()
+_TUNING = TuningSpec(candidates=8, search=(), metric="", on="")
 
 Count = Annotated[int, Field(ge=1, le=10**9)]
 ShortText = Annotated[str, Field(min_length=1, max_length=200)]
@@ -198,6 +200,19 @@ class CheckpointSection(_Section):
     keep: Annotated[int, Field(ge=1, le=1000)] = _CHECKPOINT.keep
 
 
+class TuningSection(_Section):
+    """How every arm tries settings on validation rows; keys are checked further by `grid.tuning.declaring`."""
+
+    candidates: Annotated[int, Field(ge=2, le=1000)] = 8
+    search: Annotated[dict[str, Any], Field(min_length=1)]
+    on: dict[str, Any] = Field(default_factory=dict)
+    metric: Literal["select_on", *_SELECTION_METRICS] = "select_on"  # type: ignore[valid-type]
+    batch: Annotated[int, Field(ge=1, le=1000)] = _TUNING.batch
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] = _TUNING.seed
+    halving: Annotated[int, Field(ge=2, le=10)] | None = _TUNING.halving
+    chosen: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+
 class ChangesSection(_Section):
     """What one variant, strategy or model changes; each key is checked against its own section."""
 
@@ -230,6 +245,7 @@ class ConfigFile(_Section):
     per_strategy: dict[ShortText, ChangesSection] = Field(default_factory=dict)
     per_model: dict[Annotated[str, Field(min_length=1, max_length=4096)], ChangesSection] = Field(default_factory=dict)
     exclude: list[dict[str, Any]] = Field(default_factory=list)
+    tuning: TuningSection | None = None
     baselines: list[Literal["majority", "tfidf"]] = Field(default_factory=list)
     revisions: dict[str, ShortText] = Field(default_factory=dict)
     keep_weights: Literal["adapters", "best", "all"] = "adapters"
