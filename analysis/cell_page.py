@@ -283,8 +283,10 @@ def _costs(costs: Mapping[str, Any]) -> Listing | None:
 
 
 def _kind(name: str) -> str:
-    counted = ("trainable_parameters", "total_parameters", "epochs", "best_step", "stopped_step")
-    return "counted" if name in counted else "inside a pack: a share of it"
+    counted = ("trainable_parameters", "total_parameters", "epochs", "best_step", "stopped_step", "total_flops")
+    if name in counted:
+        return "counted"
+    return "of its whole pack" if name == "peak_memory_bytes" else "inside a pack: its share"
 
 
 def _provenance(provenance: Mapping[str, Any]) -> Listing | None:

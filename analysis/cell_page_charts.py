@@ -154,7 +154,7 @@ def _reliability_chart(name: str, bins: Sequence[Bin]) -> Markup:
     parts.append(bars.format(" ".join(outlines)))
     parts.append(_reliability_frame(x, y))
     label = f"Reliability {name}: share that was right by confidence"
-    return _svg(_SIDE + 10, int(bottom) + 36, label, parts)
+    return _svg(_WIDTH, int(bottom) + 36, label, parts)
 
 
 @functools.lru_cache(maxsize=8)

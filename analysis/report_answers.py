@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from analysis.answers import (
@@ -20,16 +21,18 @@ from analysis.answers import (
     drops,
     rows_needed,
 )
-from analysis.arms import Covers, Estimate
+from analysis.answers.wording import listed
+from analysis.arms import Covers, Estimate, columns_of
+from analysis.claims import Holds, claims
 from analysis.comparing import ALPHA, Comparison, Verdict
 from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
-from analysis.published import Holds, claims
 from analysis.questions import Questions
 from analysis.report_standing import Place, Standing, tied_with_best
 
 MOST_SENTENCES: Final = 60
 MOST_LEADS: Final = 6
+MAJORITY: Final = "majority"
 _COSTS: Final = (DOLLARS, TRAINING_SECONDS, "solo_peak_memory_bytes", "trainable_parameters", "total_parameters")
 _COST_WORDS: Final = {
     DOLLARS: "price of a training",
@@ -83,17 +86,19 @@ def answers_of(
         the answers, the most wanted first.
     """
     questions = questions or Questions()
-    costs = cost_points(results, found, dollars_per_hour=questions.dollars_per_hour)
+    # Saying one label always costs nothing, learns nothing and falls with chance: no news in any answer but the first.
+    learned = [one for one in found if one.arm["strategy"] != MAJORITY]
+    costs = cost_points(results, learned, dollars_per_hour=questions.dollars_per_hour)
     made = [
         _best(found, best, standing),
-        _target(found, costs, questions.target),
-        _effect(found, SIZE_AXIS, "What do more rows for training bring?"),
-        _effect(found, LABELS_AXIS, "What do more labels cost?"),
-        _drops(found),
-        _crossovers(found),
+        _target(learned, costs, questions.target),
+        _effect(learned, SIZE_AXIS, "What do more rows for training bring?"),
+        _effect(learned, LABELS_AXIS, "What do more labels cost?"),
+        _drops(learned),
+        _crossovers(learned),
         _bought(compared),
-        *_costs(found, costs, compared),
-        _claims(found, compared),
+        *_costs(learned, costs, compared),
+        _claims(results, found, compared),
     ]
     return tuple(answer for answer in made if answer is not None)
 
@@ -118,17 +123,19 @@ def _best(found: Sequence[Estimate], best: Sequence[BestArm], standing: Mapping[
         rival.title for one in best for rival in one.rivals if standing[rival.key, one.column.key] is Standing.TIED
     )
     order = sorted(among, key=lambda title: (-tops[title], -among[title], title))
-    leads += [
-        f"{title}: highest in {tops[title]} of {len(best)}, and not told from the highest in "
-        f"{among[title] - tops[title]} more."
-        for title in order[:5]
-    ]
+    leads += [_placed(title, tops[title], among[title] - tops[title], len(best)) for title in order[:MOST_LEADS]]
     return Answer(
         slug="best",
         question="Which arm is best?",
         leads=tuple(leads),
         sentences=tuple(one.text for one in best),
     )
+
+
+def _placed(title: str, tops: int, ties: int, columns: int) -> str:
+    highest = f"highest in {tops} of {_of_all(columns, 'column')}" if tops else "highest in no column"
+    tied = f", {'and ' if tops else 'but '}not told from the highest in {ties}{' more' if tops else ''}" if ties else ""
+    return f"{title}: {highest}{tied}."
 
 
 def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | None:
@@ -139,18 +146,33 @@ def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | Non
     trained = [one for one in effects if one.arm.key not in baselines] or list(effects)
     shown = [one for one in trained if one.is_shown]
     ups, downs = (sum(sign * one.overall.difference > 0 for one in shown) for sign in (1, -1))
-    steady = sum(one.is_monotone for one in trained)
-    real = sum(bool(one.shown_reversals) for one in trained)
     first, last = _ends(trained)
-    middle = sorted(100 * one.overall.difference for one in trained)[len(trained) // 2]
+    middle = statistics.median(100 * one.overall.difference for one in trained)
     what = "rows" if axis == SIZE_AXIS else "labels"
+    among = "" if len(trained) == 1 else ", allowing for how many are looked at"
     leads = (
-        f"From {first} to {last} {what} the median change of the models is {middle:+.1f} points; it is shown to be a "
-        f"rise in {_of(ups, len(trained), 'case')}, a fall in {downs}, and not shown in {len(trained) - len(shown)}.",
-        f"{steady} of {len(trained)} go in one direction throughout; of the others {real} "
-        f"{'has' if real == 1 else 'have'} a step the other way that test rows and seeds alone do not explain.",
+        f"From {first:,} to {last:,} {what} the median change of the models is {middle:+.1f} points; it is shown{among}, "
+        f"to be a rise in {_of(ups, len(trained), 'case')}, to be a fall in {downs}, and not shown in "
+        f"{len(trained) - len(shown)}.",
+        *_steadiness(trained),
     )
     return Answer(slug=axis, question=question, leads=leads, sentences=tuple(one.text for one in effects))
+
+
+def _steadiness(effects: Sequence[AxisEffect]) -> list[str]:
+    """How many go in one direction; nothing to say where there are only two levels."""
+    several = [one for one in effects if len(one.levels) > 2]
+    if not several:
+        return []
+    turning = [one for one in several if not one.is_monotone]
+    if not turning:
+        return ["It goes in one direction throughout in every case." if len(several) > 1 else ""]
+    real = sum(bool(one.shown_reversals) for one in turning)
+    return [
+        f"In {_of(len(several) - len(turning), len(several), 'case')} it goes in one direction throughout; "
+        f"{real} of the others {'has' if real == 1 else 'have'} a step the other way that test rows and seeds alone do "
+        "not explain."
+    ]
 
 
 def _ends(effects: Sequence[AxisEffect]) -> tuple[int, int]:
@@ -162,7 +184,9 @@ def _drops(found: Sequence[Estimate]) -> Answer | None:
     if not falls:
         return None
     points = sorted(100 * one.contrast.difference for one in falls)
-    lead = f"By {points[0]:.1f} to {points[-1]:.1f} points, {points[len(points) // 2]:.1f} in the middle."
+    lead = f"By {points[0]:.1f} to {points[-1]:.1f} points, {statistics.median(points):.1f} in the middle."
+    if len(points) == 1:
+        lead = f"By {points[0]:.1f} points."
     return Answer(
         slug="drops",
         question="How far does each arm fall from its easiest to its hardest column?",
@@ -179,6 +203,8 @@ def _crossovers(found: Sequence[Estimate]) -> Answer | None:
     sure = sum(one.from_size is not None and one.to_size is not None for one in crossings)
     pairs = _of(crossing, len(crossings), "pair")
     lead = f"{pairs} of strategies cross once; {sure} of them with a shown difference on both sides."
+    if not crossing:
+        lead = "No pair of strategies crosses within the sizes that were tried."
     return Answer(
         slug="crossovers",
         question="Where does one strategy overtake another?",
@@ -188,7 +214,7 @@ def _crossovers(found: Sequence[Estimate]) -> Answer | None:
 
 
 def _bought(compared: Sequence[Comparison]) -> Answer | None:
-    gains = [one for one in bought(compared) if "majority" not in _strategies(one.comparison)]
+    gains = [one for one in bought(compared) if MAJORITY not in _strategies(one.comparison)]
     if not gains:
         return None
     shown = [one for one in gains if one.comparison.verdict in (Verdict.FIRST, Verdict.SECOND)]
@@ -221,22 +247,32 @@ def _target(found: Sequence[Estimate], costs: Sequence[CostPoint], target: float
     needs = rows_needed(found, target, costs) if target is not None else ()
     if target is None or not needs:
         return None
-    order: dict[Any, list[RowsNeeded]] = {}
+    groups: dict[Any, list[RowsNeeded]] = {}
     for one in needs:
-        order.setdefault(one.elsewhere.key, []).append(one)
-    leads = []
-    for group in order.values():
-        group.sort(key=lambda one: one.rows if one.rows is not None else math.inf)
-        if group[0].rows is None:
-            leads.append(f"{group[0].elsewhere.title}: no arm reaches it with the rows that were tried.")
-        else:
-            leads.append(f"With the fewest rows: {group[0].text}")
+        groups.setdefault(one.elsewhere.key, []).append(one)
+    places = columns_of(replace(one, column=one.column.without(SIZE_AXIS)) for one in found)
+    order = [sorted(groups[place.key], key=_need) for place in places if place.key in groups]
     return Answer(
         slug="target",
         question=f"How many labelled rows does a score of {100 * target:g} % take?",
-        leads=tuple(leads[:MOST_LEADS]),
-        sentences=tuple(one.text for group in order.values() for one in group),
+        leads=tuple(_fewest(group) for group in order[:MOST_LEADS]),
+        sentences=tuple(one.text for group in order for one in group),
     )
+
+
+def _need(one: RowsNeeded) -> tuple[float, float]:
+    return (math.inf if one.rows is None else one.rows, math.inf if one.dollars is None else one.dollars)
+
+
+def _fewest(group: Sequence[RowsNeeded]) -> str:
+    """Who gets by with the fewest rows in one column."""
+    first = group[0]
+    if first.rows is None:
+        return f"{first.elsewhere.title}: no arm reaches it with the rows that were tried."
+    alike = [one.arm.title for one in group if one.rows == first.rows]
+    if len(alike) == 1:
+        return f"With the fewest rows: {first.text}"
+    return f"{first.elsewhere.title}: {listed(alike)} have it with {first.rows:,.0f} rows already, the fewest tried."
 
 
 def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Sequence[Comparison]) -> list[Answer]:
@@ -246,12 +282,11 @@ def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Seq
         sets = [one for one in pareto_sets(found, points, cost, compared) if len(one.members) + len(one.beaten) > 1]
         if not sets:
             continue
-        # Saying one label always costs nothing, so that nothing ever beats it: no news.
-        members = [member.arm for one in sets for member in one.members if member.arm["strategy"] != "majority"]
+        members = [member.arm for one in sets for member in one.members]
         counted = Counter(arm.title for arm in members)
         best = sorted(counted, key=lambda title: (-counted[title], title))[:3]
-        lead = "Most often worth its price (nothing scores more for less): " + "; ".join(
-            f"{title} in {_of(counted[title], len(sets), 'column')}" for title in best
+        lead = "Most often nothing scores more for less than " + "; ".join(
+            f"{title} (in {_of(counted[title], len(sets), 'column')})" for title in best
         )
         made.append(
             Answer(
@@ -264,19 +299,23 @@ def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Seq
     return made
 
 
-def _claims(found: Sequence[Estimate], compared: Sequence[Comparison]) -> Answer | None:
+def _claims(results: Results, found: Sequence[Estimate], compared: Sequence[Comparison]) -> Answer | None:
     """Published claims, when this grid can say anything about one of them."""
-    if not found or found[0].metric != "accuracy":
-        return None
-    tested = [one for one in claims(found, compared) if one.on_ours is not Holds.NOT_TESTED]
+    every = claims(found, compared, results)
+    tested = [one for one in every if one.on_ours is not Holds.NOT_TESTED]
     if not tested:
         return None
+    hold = sum(one.on_ours is Holds.YES for one in tested)
+    also = sum(one.on_theirs is Holds.YES for one in tested)
     return Answer(
         slug="claims",
         question="Do published claims hold here?",
-        leads=(),
+        leads=(
+            f"This grid can test {_of(len(tested), len(every), 'claim')} of the five published experiments: on its "
+            f"numbers {hold} {'holds' if hold == 1 else 'hold'}, on the published ones {also}.",
+        ),
         sentences=tuple(
-            f"{one.statement}: on their numbers it {_worded(one.on_theirs)} ({one.theirs}); "
+            f"“{one.statement}” ({one.experiment}): on their numbers it {_worded(one.on_theirs)} ({one.theirs}); "
             f"on ours it {_worded(one.on_ours)} ({one.ours})."
             for one in tested
         ),
@@ -288,4 +327,8 @@ def _worded(holds: Holds) -> str:
 
 
 def _of(number: int, total: int, what: str) -> str:
-    return f"{number} of {total} {what}{'' if total == 1 else 's'}"
+    return f"{number} of {_of_all(total, what)}"
+
+
+def _of_all(total: int, what: str) -> str:
+    return f"{total} {what}{'' if total == 1 else 's'}"

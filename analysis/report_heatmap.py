@@ -82,6 +82,7 @@ def heatmap(
     style: MetricStyle,
     facts: Facts,
     marks: Mapping[str, tuple[str, ...]],
+    paged: frozenset[str] = frozenset(),
 ) -> Heatmap:
     """Lay estimates out.
 
@@ -91,6 +92,7 @@ def heatmap(
         style: of the metric.
         facts: of the store, for commands.
         marks: of every cell that has any.
+        paged: cells that have pages of their own.
     Returns:
         baselines under the models, columns ascending.
     """
@@ -105,7 +107,7 @@ def heatmap(
         for column in columns:
             one = by_place.get((key, column.key))
             if one is not None:
-                details.append(_details(one, style, facts, marks, standing.get((key, column.key))))
+                details.append(_details(one, style, facts, marks, standing.get((key, column.key)), paged))
             tiles.append(_tile(one, standing.get((key, column.key)), style, limits, len(details) - 1))
         is_first = arm.is_baseline and not any(line.is_first_baseline for line in lines)
         lines.append(Line(title=arm.arm.title, is_first_baseline=is_first, tiles=tuple(tiles)))
@@ -174,7 +176,12 @@ def _missing(one: Estimate) -> tuple[str, str]:
 
 
 def _details(
-    one: Estimate, style: MetricStyle, facts: Facts, marks: Mapping[str, tuple[str, ...]], standing: Standing | None
+    one: Estimate,
+    style: MetricStyle,
+    facts: Facts,
+    marks: Mapping[str, tuple[str, ...]],
+    standing: Standing | None,
+    paged: frozenset[str],
 ) -> dict[str, Any]:
     """What hovering, focusing or tapping shows: lines of name and text."""
     unit = " %" if style.is_share else ""
@@ -199,13 +206,14 @@ def _details(
     own_marks = sorted({mark for cell in one.cells for mark in marks.get(cell, ())})
     if own_marks:
         pairs.append(("Marks", "; ".join(own_marks)))
-    if one.cells:
+    if one.cells and not paged.issuperset(one.cells):
         pairs.append(("Cells", " ".join(one.cells)))
     command = repeat_command(facts, one.cells, baseline=one.arm["strategy"] if one.is_baseline else None)
     return {
         "title": visible(f"{one.arm.title} — {one.column.title}"),
         "pairs": [(name, visible(text)) for name, text in pairs],
         "command": visible(command),
+        "pages": [cell for cell in one.cells if cell in paged],
     }
 
 

@@ -19,9 +19,11 @@ from analysis.questions import Questions
 from analysis.report_answers import Answer, answers_of
 from analysis.report_charts import size_charts
 from analysis.report_facts import Facts
+from analysis.report_figures import PageFigure, page_figures, strategy_listing
 from analysis.report_heatmap import Heatmap, heatmap, shade_rules
 from analysis.report_sections import (
     Listing,
+    Row,
     cell_title,
     comparison_listings,
     failure_listings,
@@ -51,6 +53,8 @@ class Page:
     answers: tuple[Answer, ...]
     heatmap: Heatmap | None
     charts: tuple[Markup, ...]
+    strategies: Listing | None
+    figures: tuple[PageFigure, ...]
     shade_css: str
     pairs_note: str
     comparisons: tuple[Listing, ...]
@@ -58,6 +62,8 @@ class Page:
     provenance: tuple[Listing, ...]
     marks: Listing | None
     failures: tuple[Listing, ...]
+    cells: Listing | None
+    """Every cell that has a page of its own."""
     paged: frozenset[str]
     """Cells that have pages of their own."""
     tables: tuple[Table, ...]
@@ -79,6 +85,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None) 
     material = Material(results=results, select_on=facts.select_on)
     metric, style, found = material.metric, material.style, material.found
     compared, best = material.compared, material.best
+    paged = frozenset(paged_cells(results))
     marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)
@@ -90,8 +97,10 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None) 
         counts=_counts(results, found),
         notes=notes_of(results, found, style, facts),
         answers=answers,
-        heatmap=heatmap(found, standing, style=style, facts=facts, marks=marks) if found else None,
+        heatmap=heatmap(found, standing, style=style, facts=facts, marks=marks, paged=paged) if found else None,
         charts=size_charts(found, style),
+        strategies=strategy_listing(material),
+        figures=page_figures(material),
         shade_css=shade_rules(style),
         pairs_note=material.pairs_note,
         comparisons=comparison_listings(compared, best),
@@ -99,9 +108,25 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None) 
         provenance=provenance_listings(results, facts, found),
         marks=mark_listing(results),
         failures=failure_listings(results, facts),
-        paged=frozenset(paged_cells(results)),
+        cells=_cell_listing(material, facts),
+        paged=paged,
         tables=_tables(results, facts, found, compared, best, answers),
     )
+
+
+def _cell_listing(material: Material, facts: Facts) -> Listing | None:
+    """Cells with pages: id, title, state and score."""
+    wanted = set(paged_cells(material.results))
+    rows = []
+    for cell in material.results.declared.to_dict("records"):
+        if cell["cell_id"] in wanted:
+            score = material.mean_of(material.metric, [cell["cell_id"]])
+            text = "" if score is None else material.style.text(score)
+            css = "failed" if cell["state"] == "failed" else ""
+            rows.append(Row(texts=(cell["cell_id"], cell_title(cell, facts), cell["state"], text), css=css))
+    name = f"{material.metric.replace('_', ' ')}{material.style.unit}"
+    columns = ("Cell", "Title", "State", name)
+    return Listing(caption="Every cell", columns=columns, rows=tuple(rows)) if rows else None
 
 
 def _counts(results: Results, found: Sequence[Estimate]) -> tuple[tuple[str, str], ...]:

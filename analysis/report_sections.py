@@ -31,6 +31,8 @@ class Row:
 
     texts: tuple[str, ...]
     css: str = ""
+    best: tuple[int, ...] = ()
+    """Places of texts in bold type."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,6 +19,8 @@ LABEL_SIZE: Final = 9.0
 SMALL_SIZE: Final = 8.0
 BAR_HEIGHT: Final = 0.2
 """Inches of one bar."""
+NARROW_BAR_HEIGHT: Final = 0.15
+"""Of one of several bars in a row."""
 WIDEST_NAME: Final = 2.6
 """Inches; longer names of rows and lines are wrapped, then shortened in the middle."""
 PALETTE: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#7a5c00", "#56b4e9", "#5c5c5c", "#000000")
@@ -106,7 +108,7 @@ def entitle(axes: Axes, title: str, note: str = "", *, lift: float = 0.0) -> Non
     """
     page = axes.figure
     width = page.get_size_inches()[0]  # type: ignore[union-attr]
-    room = max((1 - axes.get_position().x0) * float(width), 2.2)
+    room = max((1 - axes.get_position().x0) * float(width), 3.6)
     lift = 0.06 + max(lift, _titles_height(axes))
     if note:
         lower = wrapped(drawable(note), SMALL_SIZE, room, max_lines=4)
@@ -259,4 +261,5 @@ def bars(
 
 def rows_height(rows: int, per_row: int = 1, *, least: float = 0.5) -> float:
     """Inches that a number of rows of bars takes."""
-    return max(least, rows * (BAR_HEIGHT * max(1, per_row) + 0.1))
+    thickness = BAR_HEIGHT if per_row <= 1 else NARROW_BAR_HEIGHT * per_row
+    return max(least, rows * (thickness + 0.08))

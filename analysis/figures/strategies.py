@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from analysis.arms import Estimate, Point
 from analysis.costs import TRAINING_SECONDS
 from analysis.figures.material import Drawn, Material, NothingToDraw
 from analysis.heatmap_layout import axis_text
-from analysis.style import metric_style
+from analysis.style import metric_style, short_number
 from analysis.tables import Table
 
 SCORES: Final = (
@@ -37,6 +38,47 @@ COSTS: Final = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class NumberColumn:
+    """One column of the table: a score or a cost of every arm."""
+
+    title: str
+    unit: str
+    values: tuple[float | None, ...]
+    better: str
+    """higher | lower | empty."""
+    text: Callable[[float], str]
+    """How a page writes a value; files have it in full."""
+
+    @property
+    def best(self) -> list[int]:
+        """All rows with the best number; none where neither end is good, or fewer than two rows differ."""
+        known = [number for number in self.values if number is not None]
+        if not self.better or len(set(known)) < 2:
+            return []
+        top = min(known) if self.better == "lower" else max(known)
+        return [row for row, number in enumerate(self.values) if number == top]
+
+
+def number_columns(material: Material, arms: Sequence[Estimate]) -> list[NumberColumn]:
+    """Everything that is known of some arms, means over the seeds.
+
+    Scores of baselines count when the best is looked for, their costs do not: they train nothing.
+    """
+    found = []
+    for metric in SCORES:
+        style = metric_style(metric)
+        scores = tuple(material.mean_of(metric, one.cells) for one in arms)
+        column = NumberColumn(
+            title=axis_text(metric), unit=style.unit, values=scores, better=style.better, text=style.text
+        )
+        found.append(column)
+    for cost, title, better in COSTS:
+        costs = tuple(None if one.is_baseline else _cost(material, one, cost) for one in arms)
+        found.append(NumberColumn(title=title, unit="", values=costs, better=better, text=short_number))
+    return [column for column in found if any(value is not None for value in column.values)]
+
+
 def strategy_table(material: Material, column: Point, *, name: str = "strategy-table") -> Table:
     """Arms of one column by everything that is known of them.
 
@@ -46,31 +88,22 @@ def strategy_table(material: Material, column: Point, *, name: str = "strategy-t
         name: of the files.
     Returns:
         a table with means over the seeds; its best values are marked: the highest, or the lowest where less is better.
-        Scores of baselines count, their costs do not: they train nothing.
     """
     arms = material.arms_in(column)
-    columns: list[str] = ["arm", "seeds"]
-    values: list[list[Any]] = [[one.arm.title for one in arms], [len(one.seeds) for one in arms]]
-    best: set[tuple[int, int]] = set()
-    for metric in SCORES:
-        numbers = [material.mean_of(metric, one.cells) for one in arms]
-        if any(number is not None for number in numbers):
-            best |= {(row, len(columns)) for row in _best_rows(numbers, metric_style(metric).better)}
-            columns.append(axis_text(metric))
-            values.append(list(numbers))
-    for cost, title, better in COSTS:
-        numbers = [None if one.is_baseline else _cost(material, one, cost) for one in arms]
-        if any(number is not None for number in numbers):
-            best |= {(row, len(columns)) for row in _best_rows(numbers, better)}
-            columns.append(title)
-            values.append(list(numbers))
+    found = number_columns(material, arms)
+    rows = [(one.arm.title, len(one.seeds), *(each.values[row] for each in found)) for row, one in enumerate(arms)]
     return Table(
         name=name,
-        caption=f"{material.results.grid}: {column.title}; means over the seeds, best values marked",
-        columns=tuple(columns),
-        rows=tuple(zip(*values, strict=True)),
-        best=frozenset(best),
+        caption=strategy_caption(material, column),
+        columns=("arm", "seeds", *(each.title for each in found)),
+        rows=tuple(rows),
+        best=frozenset((row, place) for place, each in enumerate(found, start=2) for row in each.best),
     )
+
+
+def strategy_caption(material: Material, column: Point) -> str:
+    """What the table says, of which data."""
+    return f"{material.results.grid}: {column.title}; means over the seeds, best values marked"
 
 
 def _cost(material: Material, one: Estimate, cost: str) -> float | None:
@@ -84,18 +117,14 @@ def _cost(material: Material, one: Estimate, cost: str) -> float | None:
     return None if step is None or steps is None else step * steps
 
 
-def _best_rows(numbers: Sequence[float | None], better: str) -> list[int]:
-    """All rows with the best number; none where neither end is good, or fewer than two rows differ."""
-    known = [number for number in numbers if number is not None]
-    if not better or len(set(known)) < 2:
-        return []
-    top = min(known) if better == "lower" else max(known)
-    return [row for row, number in enumerate(numbers) if number == top]
+def strategy_columns(material: Material) -> list[Point]:
+    """The largest column of each kind of data with at least two arms, the last one first."""
+    return [column for column in reversed(material.large_columns) if len(material.arms_in(column)) > 1]
 
 
 def plan_strategy_table(material: Material) -> Drawn:
     """One table for the largest column of each kind of data, the last one first; the first has no number."""
-    columns = [column for column in reversed(material.large_columns) if len(material.arms_in(column)) > 1]
+    columns = strategy_columns(material)
     if not columns:
         raise NothingToDraw("no column has two arms")
     tables = [

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from analysis.figures.canvas import LABEL_SIZE, SMALL_SIZE, entitle, names, new_axes
-from analysis.lettering import width_in
+from analysis.lettering import drawable, width_in
 from analysis.style import EMPTY, HATCH, INK, PAPER, QUIET, ink_on
 
 MINIMUM_TILE: Final = 0.3
@@ -88,9 +88,10 @@ def draw_tiles(
 
 def name_tiles(axes: Axes, rows: Sequence[str], columns: Sequence[str], *, down: str = "", across: str = "") -> None:
     """Names of rows on the left and of columns on top, turned where they are too wide."""
-    shown = names(columns, size=SMALL_SIZE, width=1.5)
-    width = axes.figure.get_size_inches()[0] * axes.get_position().width / max(1, len(columns))  # type: ignore[union-attr]
-    turned = any(width_in(text, SMALL_SIZE) > width - 0.06 for text in shown)
+    page_width = float(axes.figure.get_size_inches()[0])  # type: ignore[union-attr]
+    room = page_width * axes.get_position().width / max(1, len(columns)) - 0.06
+    turned = any(width_in(word, SMALL_SIZE) > room for text in columns for word in drawable(text).split())
+    shown = names(columns, size=SMALL_SIZE, width=1.5 if turned else room, lines=2 if turned else 4)
     axes.xaxis.tick_top()
     axes.xaxis.set_label_position("top")
     axes.set_xticks(range(len(columns)), shown, size=SMALL_SIZE, rotation=90 if turned else 0)

@@ -32,6 +32,16 @@
       const list = document.createElement("dl");
       for (const [name, text] of detail.pairs) list.append(make("dt", name), make("dd", text));
       body.replaceChildren(make("h3", detail.title), list);
+      if (detail.pages.length) {
+        const links = make("p", "Pages: ");
+        links.className = "cells";
+        for (const id of detail.pages) {
+          const link = make("a", id);
+          link.href = "cells/" + id + ".html";
+          links.append(link);
+        }
+        body.append(links);
+      }
       if (detail.command) {
         body.append(make("p", "To compute it again, in the folder of this page:"), make("code", detail.command));
       }
