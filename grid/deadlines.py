@@ -41,7 +41,9 @@ class Deadline:
 GRACE = Deadline(variable="FINEGRID_GRACE_S", default_s=25.0)
 """From a signal to the end of the process, at the latest."""
 SILENCE = Deadline(variable="FINEGRID_SILENCE_S", default_s=300.0)
-"""A pack that says nothing for so long is taken for hung."""
+"""A pack whose process is not heard, or that says nothing while nothing moves, for so long is taken for hung."""
+STALL = Deadline(variable="FINEGRID_STALL_S", default_s=3600.0)
+"""So is one that speaks, but makes no step and uses next to no processor time and bytes, for so long."""
 WORKER_START = Deadline(variable="FINEGRID_WORKER_START_S", default_s=300.0)
 """On a private Ray: packs are handed out, and for so long no worker begins one and none is heard."""
 CLUSTER_SILENCE = Deadline(variable="FINEGRID_CLUSTER_SILENCE_S", default_s=30.0)
@@ -54,4 +56,4 @@ MACHINES = Deadline(variable="FINEGRID_MACHINES_WAIT_S", default_s=600.0)
 """From joining a cluster to the moment when all machines that FINEGRID_MACHINES promises are there."""
 SPLIT = Deadline(variable="FINEGRID_SPLIT_S", default_s=60.0)
 """Work that is worth moving from a running pack to an idle device."""
-ALL = (GRACE, SILENCE, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, MACHINES, SPLIT)
+ALL = (GRACE, SILENCE, STALL, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, MACHINES, SPLIT)

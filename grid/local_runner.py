@@ -5,12 +5,26 @@ from __future__ import annotations
 import time
 
 from grid.queue import Queue
-from grid.runner import OnEvent, PackSession, ShouldStop, Site, Trial, TrialModule, WarmState, given_back, load_trial
+from grid.runner import (
+    OnEvent,
+    PackSession,
+    ShouldStop,
+    Site,
+    Trial,
+    TrialModule,
+    WarmState,
+    given_back,
+    load_trial,
+    lost,
+)
+from grid.signals import abandon
+from grid.trial_thread import TrialHangs, TrialThread
 from jobs.failpoints import failpoint
-from jobs.spec import Event, EventKind, PackSpec
+from jobs.spec import Event, EventKind, FailureKind, PackSpec
 from jobs.storage import Layout
 
 _POLL_S = 0.1
+_LOOK_EVERY_S = 0.5
 
 
 class LocalRunner:
@@ -23,9 +37,14 @@ class LocalRunner:
         self._trial: TrialModule | None = None
         self._workshop: WarmState | None = None
         self._warm_base: str | None = None
+        self._thread = TrialThread()
 
     def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
-        """See `grid.runner.Runner`."""
+        """See `grid.runner.Runner`.
+
+        Raises:
+            TrialHangs: a trial does, and is left behind: this process cannot train another one.
+        """
         while not should_stop() and not queue.is_finished:
             pack = queue.next_pack(self._warm_base)
             if pack is None:
@@ -37,20 +56,30 @@ class LocalRunner:
     def close(self) -> None:
         """Forget the warm base."""
         self._workshop = None
+        self._thread.close()
 
     def _run(self, pack: PackSpec, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
         session = PackSession(pack, lambda: self._start(pack), self._layout)
+        led = self._thread.lead(session)
         try:
-            while (event := session.advance()) is not None:
-                for item in _with_leftovers(event, session, queue):
+            while not led.is_over:
+                event = led.next(wait_s=_LOOK_EVERY_S)
+                for item in _with_leftovers(event, session, queue) if event is not None else ():
                     on_event(item)
+                if reason := led.hangs():
+                    on_event(lost(pack.pack_id, FailureKind.TRANSIENT, reason, log=self._log_of(pack)))
+                    raise TrialHangs(reason)
                 if should_stop() and not session.was_stopped:
                     session.stop()
                     failpoint("stop.sent")
         finally:
-            session.close()
+            if not led.close():
+                abandon(led)
         if session.has_raised:
             self._workshop = None
+
+    def _log_of(self, pack: PackSpec) -> str:
+        return self._layout.relative(self._layout.pack_log(pack.cells[0].epoch, pack.pack_id))
 
     def _start(self, pack: PackSpec) -> Trial:
         self._trial = self._trial or load_trial(self._site)

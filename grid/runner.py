@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from grid.queue import Queue
+from grid.stacks import stacks_of_all_threads
 from jobs.errors import classify
 from jobs.pack_log import PackLog
 from jobs.spec import Command, CommandKind, Event, EventKind, FailureKind, PackSpec
@@ -133,6 +134,10 @@ class PackSession:
             self.close()
         return event
 
+    def leave_stacks(self, message: str) -> None:
+        """Write to the pack's log where every thread of this process is; any thread may call it."""
+        write_pack_log(self._layout, self.pack, "no_progress", message, stacks=stacks_of_all_threads())
+
     def close(self) -> None:
         """End the trial where it stands, without further events."""
         self._is_over = True
@@ -173,7 +178,9 @@ def given_back(queue: Queue, pack_id: str) -> list[Event]:
     return [*events, Event(kind=EventKind.PACK_FINISHED, pack_id=pack_id)]
 
 
-def write_pack_log(layout: Layout, pack: PackSpec, event: str, message: str, error: BaseException | None = None) -> str:
+def write_pack_log(
+    layout: Layout, pack: PackSpec, event: str, message: str, error: BaseException | None = None, **facts: str
+) -> str:
     """Append one line to the pack's log.
 
     Args:
@@ -182,6 +189,7 @@ def write_pack_log(layout: Layout, pack: PackSpec, event: str, message: str, err
         event: machine-readable word.
         message: one line for people.
         error: its traceback is added.
+        facts: further texts.
     Returns:
         the log's path relative to the results folder; empty when the disk refuses (the message still
         reaches the store).
@@ -189,7 +197,7 @@ def write_pack_log(layout: Layout, pack: PackSpec, event: str, message: str, err
     path = layout.pack_log(pack.cells[0].epoch, pack.pack_id)
     try:
         with PackLog(path) as log:
-            log.write(event, message, level="error", error=error)
+            log.write(event, message, level="error", error=error, **facts)
     except OSError:
         return ""
     return layout.relative(path)

@@ -13,10 +13,11 @@ import os
 import select
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType, TracebackType
 
 from grid.deadlines import GRACE
@@ -54,6 +55,23 @@ def leave_now(reason: str) -> None:
     _write(f"\nStopped early: {reason}. Nothing finished is lost: the same command goes on.\n".encode())
     received = StopSignals.last_received
     os._exit(_STOPPED_EARLY if received is None else exit_code(received))
+
+
+_abandoned: list[object] = []
+
+
+def abandon(work: object) -> None:
+    """Leave work behind that does not end: it is kept from being tidied up, which would wait for it for ever."""
+    _abandoned.append(work)
+
+
+def leave_if_abandoned(code: int) -> None:
+    """End this process without waiting for threads, if it left work behind; does nothing otherwise."""
+    if _abandoned:
+        with suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
 
 
 class StopSignals:

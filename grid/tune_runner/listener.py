@@ -13,7 +13,7 @@ from ray.tune.experiment import Trial
 from grid.runner import given_back, lost
 from grid.tune_runner.pass_state import PassState
 from grid.tune_runner.silence import NobodyAnswers, end_worker
-from grid.tune_runner.trainable import EVENTS, WORKER, WorkerNotClean
+from grid.tune_runner.trainable import EVENTS, HANGS, WORKER, WorkerNotClean
 from jobs.errors import one_line
 from jobs.spec import Event, EventKind, FailureKind, from_json
 
@@ -39,7 +39,7 @@ class Listener(Callback):  # type: ignore[misc]
     ) -> None:
         """Pass on the batch of events of one step."""
         with self._pass.guard():
-            self._pass.silence.heard(_pack_id(trial), result.get(WORKER))
+            self._pass.silence.heard(_pack_id(trial), result.get(WORKER), hangs=str(result.get(HANGS, "")))
             for data in json.loads(result.get(EVENTS, "[]")):
                 self._tell(from_json(Event, data))
 
@@ -57,7 +57,7 @@ class Listener(Callback):  # type: ignore[misc]
             trial.config["pack"].forget()
 
     def on_step_end(self, iteration: int, trials: list[Trial], **info: Any) -> None:
-        """Look whether to stop, whether somebody has gone silent, and how the machines are.
+        """Look whether to stop, whether somebody is silent or stands still, and how the machines are.
 
         Raises:
             NobodyAnswers: this pass would never end.

@@ -1,4 +1,4 @@
-"""Packs that say nothing for too long: their worker is ended, and a worker that cannot be ended is given up."""
+"""Packs that say nothing, or get nowhere, for too long: their worker is ended, or given up if that cannot be done."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from grid.deadlines import SILENCE
 from grid.processes import ProcessName, end_tree
+from grid.stillness import silence_reason
 from jobs.errors import EnvironmentProblem
 
 GIVE_UP_S = 30.0
@@ -57,8 +58,12 @@ class _Line:
     heard_s: float
     actor: Any
     worker: Worker | None = None
+    hangs: str = ""
+    """Why its own process expects nothing more of it."""
     ended_s: float | None = None
     """When the order to end the worker was given."""
+    reason: str = ""
+    """Of that order."""
 
 
 Kill = Callable[[Worker | None, Any], None]
@@ -84,12 +89,12 @@ class SilenceWatch:
         self._news_s = self._clock()
         self._lines[pack_id] = _Line(heard_s=self._clock(), actor=actor)
 
-    def heard(self, pack_id: str, worker: str | None) -> None:
-        """The pack reported."""
+    def heard(self, pack_id: str, worker: str | None, *, hangs: str = "") -> None:
+        """The pack's process reported; `hangs` says why it expects nothing more of the trial."""
         self._news_s = self._clock()
         line = self._lines.get(pack_id)
         if line is not None:
-            line.heard_s = self._clock()
+            line.heard_s, line.hangs = self._clock(), hangs
             line.worker = Worker.parse(worker) if worker else line.worker
 
     def workers(self) -> dict[str, Worker]:
@@ -104,10 +109,10 @@ class SilenceWatch:
         """
         self._news_s = self._clock()
         line = self._lines.pop(pack_id, None)
-        return self._reason() if line is not None and line.ended_s is not None else None
+        return line.reason if line is not None and line.ended_s is not None else None
 
     def end_silent(self, kill: Kill) -> list[tuple[str, str]]:
-        """Order the end of workers that are silent for too long, once each.
+        """Order the end of workers that are silent for too long, or whose trial hangs, once each.
 
         Args:
             kill: ends a worker; does not wait.
@@ -122,12 +127,12 @@ class SilenceWatch:
         for pack_id, line in self._lines.items():
             if was_away:
                 line.heard_s = now_s
-            elif line.ended_s is None and now_s - line.heard_s > self.deadline_s:
-                line.ended_s = now_s
-                _logger.warning("pack %s: silent for %.0f s, ending %s", pack_id, now_s - line.heard_s, line.worker)
+            elif line.ended_s is None and (reason := self._hangs(line, now_s)):
+                line.ended_s, line.reason = now_s, reason
+                _logger.warning("pack %s: %s Ending %s", pack_id, reason, line.worker)
                 kill(line.worker, line.actor)
             elif line.ended_s is not None and now_s - line.ended_s > GIVE_UP_S:
-                lost.append((pack_id, self._reason() + " Its worker could not be ended."))
+                lost.append((pack_id, line.reason + " Its worker could not be ended."))
         return lost
 
     @property
@@ -142,8 +147,8 @@ class SilenceWatch:
         """Seconds since any pack began, reported or ended."""
         return self._clock() - self._news_s
 
-    def _reason(self) -> str:
-        return f"timeout: it said nothing for {self.deadline_s:g} s ({SILENCE.variable} waits longer)."
+    def _hangs(self, line: _Line, now_s: float) -> str:
+        return line.hangs or (silence_reason(self.deadline_s) if now_s - line.heard_s > self.deadline_s else "")
 
 
 def end_worker(worker: Worker | None, actor: Any) -> None:

@@ -12,7 +12,9 @@ from typing import Any
 from ray import tune
 from ray.tune.result import DONE
 
+from grid.deadlines import SILENCE, STALL
 from grid.runner import PackSession, Site, Trial, TrialModule, WarmState, load_trial
+from grid.trial_thread import TrialThread
 from grid.tune_runner.driver_watch import DriverWatch, this_driver
 from grid.tune_runner.machines import is_going
 from grid.tune_runner.mailbox import fetcher
@@ -26,6 +28,8 @@ PROMPT_AFTER_S = 0.2
 """Cells that take milliseconds are reported several at a time."""
 LISTEN_EVERY_S = 0.5
 EVENTS = "events"
+HANGS = "hangs"
+"""Why the worker expects nothing more of its trial; empty as long as it does."""
 WORKER = "worker"
 """Who reports, see `grid.tune_runner.silence.Worker`."""
 _PROMPT = frozenset({EventKind.CELL_FINISHED, EventKind.CELL_FAILED})
@@ -42,6 +46,13 @@ class _Process:
     trial: TrialModule | None = None
     workshop: WarmState | None = None
     has_raised = False
+    _thread: TrialThread | None = None
+
+    @classmethod
+    def thread(cls) -> TrialThread:
+        """The thread in which the trials of this process run."""
+        cls._thread = cls._thread or TrialThread()
+        return cls._thread
 
     @classmethod
     def check(cls) -> None:
@@ -68,6 +79,8 @@ def order(pack: PackSpec, site: Site, mailbox: str) -> dict[str, Any]:
         "trial_module": site.trial_module,
         "mailbox": mailbox,
         "driver": this_driver(),
+        "silence_s": SILENCE.seconds,
+        "stall_s": STALL.seconds,
     }
 
 
@@ -94,23 +107,24 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         began_s = time.monotonic()
         is_over = self._was_stopped_before_start()
         while not is_over:
-            event = self._session.advance()
-            if event is None:
-                is_over = True
-                continue
-            _add(events, event)
+            event = self._led.next(wait_s=max(0.0, began_s + REPORT_EVERY_S - time.monotonic()))
+            is_over = self._led.is_over
+            if event is not None:
+                _add(events, event)
             self._listen()
-            if event.kind is EventKind.PACK_STARTED:
+            if event is not None and event.kind is EventKind.PACK_STARTED:
                 break  # from now on the driver knows whom to end if nothing follows
-            if time.monotonic() - began_s >= (PROMPT_AFTER_S if event.kind in _PROMPT else REPORT_EVERY_S):
+            is_prompt = event is not None and event.kind in _PROMPT
+            if time.monotonic() - began_s >= (PROMPT_AFTER_S if is_prompt else REPORT_EVERY_S):
                 break
         _Process.has_raised |= self._session.has_raised
         told = json.dumps([to_json(event) for event in events], allow_nan=False)
-        return {EVENTS: told, WORKER: self._worker, DONE: is_over}
+        return {EVENTS: told, WORKER: self._worker, HANGS: self._led.hangs(), DONE: is_over}
 
     def cleanup(self) -> None:
         """End a pack that Tune takes away midway."""
-        self._session.close()
+        if not self._led.close():
+            _Process.has_raised = True  # the trial is in the middle of something: no other pack comes here
 
     def _open(self, config: dict[str, Any]) -> None:
         DriverWatch.begin(config["driver"])
@@ -122,6 +136,7 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         self.config = {"pack_id": pack.pack_id}  # Tune sends it with every result: keep it short
         os.environ["OMP_NUM_THREADS"] = str(pack.resources.cpus)
         self._session = PackSession(pack, lambda: _Process.start(pack, site), Layout(site.results))
+        self._led = _Process.thread().lead(self._session, silence_s=config["silence_s"], stall_s=config["stall_s"])
         self._fetch: Callable[[], list[Command]] = fetcher(config["mailbox"], pack.pack_id)
         self._listened_s = 0.0
         self._has_begun = False

@@ -45,6 +45,18 @@ def test_who_speaks_is_left_alone_and_who_is_silent_is_ended_once() -> None:
     assert reason is not None and reason.startswith("timeout: it said nothing for 60 s")
 
 
+def test_a_worker_whose_trial_hangs_is_ended_although_it_speaks() -> None:
+    scene = Scene()
+    scene.watch.began("stuck", "actor")
+    scene.watch.heard("stuck", str(WORKER))
+    scene.after(1)
+    assert scene.ended == []
+    scene.watch.heard("stuck", str(WORKER), hangs="timeout: nothing moved.")
+    scene.after(1)
+    assert scene.ended == [(WORKER, "actor")]
+    assert scene.watch.ended("stuck") == "timeout: nothing moved."
+
+
 def test_one_that_never_spoke_is_ended_by_its_handle() -> None:
     scene = Scene()
     scene.watch.began("mute", "actor")
