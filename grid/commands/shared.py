@@ -14,14 +14,30 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
+from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from grid.options import RunOptions
 
+_ORDER = (
+    *("init", "plan", "run", "status", "logs", "show", "report", "export"),
+    *("explain", "predict", "merge", "data", "prefetch", "packs", "doctor", "schema"),
+)
+
+
+class _InOrderOfUse(TyperGroup):
+    """Help lists commands as a person comes to need them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:  # typer keeps a copy of click of its own
+        names = super().list_commands(ctx)
+        return sorted(names, key=lambda name: (_ORDER.index(name) if name in _ORDER else len(_ORDER), name))
+
+
 app = typer.Typer(
     name="finegrid",
+    cls=_InOrderOfUse,
     help="Declare, run, resume and compare grids of fine-tuned text classifiers.",
     no_args_is_help=True,
     add_completion=False,
