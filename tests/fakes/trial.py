@@ -1,6 +1,6 @@
 """A trial without torch: the cell's `variant` is its script, its numbers follow from its seed.
 
-Scripts: done (also None), slow, fail.KIND, flaky (transient once), raise, raise.KIND, die (SIGKILL to itself),
+Scripts: done (also None), slow[.STEPS], fail.KIND, flaky (transient once), raise, raise.KIND, die (SIGKILL to itself),
 die_once, publish_and_die_once, hang (until STOP), deaf[.SECONDS] (hangs and hears nothing), hang_once,
 deaf_once[.SECONDS], eat_once (memory, for some seconds), oom_unless_alone. `once`: at the first attempt of a run.
 With FINEGRID_FAKE_CALM=1 every script is `done`: the undisturbed run of the same cells.
@@ -67,7 +67,7 @@ def run_cell(
     workshop.layout.root.mkdir(parents=True, exist_ok=True)
     (workshop.layout.root / "begun").touch()
     is_first = packed.attempt == 1
-    for _ in range({"slow": 20, "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):
+    for _ in range({"slow": int(detail or 20), "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):
         if command is not None:
             return False, command
         time.sleep(STEP_S)
