@@ -55,7 +55,9 @@ def adapter_shapes(base: Base, lora: LoraSpec) -> Shapes:
 
 def _adapted(base: Base, lora: LoraSpec) -> list[str]:
     """Modules that get adapters."""
-    names = list(match_targets(tuple(base.linear_shapes), lora.targets or base.family.targets))
+    # Only a declared family's own list can be wrong.
+    key = "lora.targets" if lora.targets else "family.targets"
+    names = list(match_targets(tuple(base.linear_shapes), lora.targets or base.family.targets, key=key))
     if lora.layers is None:
         return names
     layer_of = {name: _layer(name, base.family.layers) for name in names}

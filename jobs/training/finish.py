@@ -180,6 +180,7 @@ def _provenance(base: Base) -> dict[str, Any]:
         "dtype": compute.dtype_name,
         "base_mode": compute.base_mode,
         "numerics": compute.numerics,
+        **({"engine": "stock"} if base.is_stock else {}),
         "threads": torch.get_num_threads(),
         "costs": "attributed: this cell's share of its pack; memory is the whole pack's",
     }

@@ -50,7 +50,7 @@ class StockEngine(PackEngine):
     def release(self, run: CellRun) -> None:
         """Take the cell off the classifier."""
         if self._recomputes:
-            self.base.model.gradient_checkpointing_disable()
+            _recompute_layers(self.base, enabled=False)
             self._recomputes = False
         mounted, self._mounted = self._mounted, None
         unmount(self.base, mounted)
@@ -104,5 +104,17 @@ class StockEngine(PackEngine):
         if run.packed.cell.strategy is Strategy.HEAD:
             self.base.inner.eval()  # its base is frozen, dropout included, as in every engine
         if run.recomputes_layers and not self._recomputes:
-            self.base.model.gradient_checkpointing_enable({"use_reentrant": False})
+            _recompute_layers(self.base, enabled=True)
             self._recomputes = True
+
+
+def _recompute_layers(base: StockBase, *, enabled: bool) -> None:
+    """Switch transformers' own gradient checkpointing, which restores random states for its second pass."""
+    model = base.model
+    is_renamed = hasattr(model, "activation_checkpointing_enable")  # in the course of transformers 5
+    if not enabled:
+        (model.activation_checkpointing_disable if is_renamed else model.gradient_checkpointing_disable)()
+    elif is_renamed:
+        model.activation_checkpointing_enable({"use_reentrant": False})
+    else:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
