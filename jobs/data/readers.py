@@ -213,6 +213,7 @@ def _column(path: Path, header: Sequence[str], name: str) -> int:
     columns = ", ".join(repr(cell[:40]) for cell in header[:20])
     raise DataError(
         f"{path}:1: no column {name!r}; {hint}columns are {columns}; set dataset.text_column, dataset.label_column"
+        " (or label_columns, of 0 and 1, one a label)"
         + ("" if path.suffix.lower() == ".parquet" else ", or, without a header line, dataset.format (tab, goemotions)")
     )
 
