@@ -107,6 +107,27 @@ def training_steps(cell: CellSpec) -> int:
     return math.ceil(training_rows(cell.data) / rows_a_step) * cell.recipe.epochs
 
 
+def num_evaluations(cell: CellSpec) -> int:
+    """Evaluations on validation rows of a cell without early stopping."""
+    return training_steps(cell) // cell.recipe.eval_every if cell.recipe.eval_every else cell.recipe.epochs
+
+
+def validation_rows(data: DataSpec) -> int:
+    """Validation rows of a cell; a guess where the data's own splits decide."""
+    return _held_out_rows(data, data.validation_per_label)
+
+
+def tested_rows(data: DataSpec) -> int:
+    """Test rows of a cell; a guess where the data's own splits decide."""
+    return _held_out_rows(data, data.test_per_label)
+
+
+def _held_out_rows(data: DataSpec, per_label: int) -> int:
+    if data.protocol == "official":
+        return (data.rows if data.source == "builtin" else UNKNOWN_ROWS) // 10
+    return per_label * (data.num_labels or UNKNOWN_LABELS)
+
+
 def cell_flops(cell: CellSpec) -> float:
     """Floating-point operations of one cell: training, evaluations, the final test."""
     if cell.model is None:
@@ -114,10 +135,7 @@ def cell_flops(cell: CellSpec) -> float:
     _, compute = parameters(cell.model)
     # Forward 2 a weight and token; the backward pass 2 for activations and, when all weights train, 2 for them.
     training_factor = {Strategy.FULL: 6.0, Strategy.HEAD: 2.0, Strategy.CHAIN: 2.0}.get(cell.strategy, 4.0)
-    labels = cell.data.num_labels or UNKNOWN_LABELS
-    steps = training_steps(cell)
-    evaluations = steps // cell.recipe.eval_every if cell.recipe.eval_every else cell.recipe.epochs
-    evaluated_rows = (evaluations + 1) * cell.data.validation_per_label * labels + cell.data.test_per_label * labels
+    evaluated_rows = (num_evaluations(cell) + 1) * validation_rows(cell.data) + tested_rows(cell.data)
     tokens = min(TYPICAL_TOKENS, cell.recipe.max_length)
     trained = training_factor * compute * tokens * training_rows(cell.data) * cell.recipe.epochs
     return trained + 2.0 * compute * tokens * evaluated_rows
