@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 
 from analysis.arms import Estimate, Point, columns_of, direction_of
@@ -71,7 +72,12 @@ def cost_points(
     for cell, name, value in zip(table["cell_id"], table["name"], table["value"], strict=True):
         if value is not None and not pd.isna(value):
             by_cell.setdefault(cell, {})[name] = float(value)
-    devices = dict(zip(results.cells["cell_id"], results.cells["device"], strict=True))
+    cells = results.cells
+    devices = dict(zip(cells["cell_id"], cells["device"], strict=True))
+    baselines = set(cells["cell_id"][cells["baseline"].astype(bool)])
+    for cell in baselines & by_cell.keys():
+        if "train_seconds" in by_cell[cell]:  # a baseline trains alone, so that no probe is needed
+            by_cell[cell].setdefault(TRAINING_SECONDS, by_cell[cell]["train_seconds"])
     points = []
     for one in found:
         if one.mean is not None:
@@ -102,8 +108,8 @@ def _with_totals(costs: Mapping[str, float], dollars_per_hour: float | None) -> 
     all_costs = dict(costs)
     if "solo_step_seconds" in costs and "stopped_step" in costs:
         all_costs[TRAINING_SECONDS] = costs["solo_step_seconds"] * costs["stopped_step"]
-        if dollars_per_hour is not None:
-            all_costs[DOLLARS] = all_costs[TRAINING_SECONDS] * dollars_per_hour / 3600
+    if dollars_per_hour is not None and TRAINING_SECONDS in all_costs:
+        all_costs[DOLLARS] = all_costs[TRAINING_SECONDS] * dollars_per_hour / 3600
     return all_costs
 
 
@@ -133,6 +139,7 @@ def pareto_sets(
         for point in measured:
             if not members or better * (point.score - members[-1].score) > 0:
                 members.append(point)
+        unmeasured = tuple(point.arm for point in here if cost not in point.costs)
         if measured:
             sets.append(
                 ParetoSet(
@@ -140,14 +147,20 @@ def pareto_sets(
                     cost=cost,
                     members=tuple(members),
                     beaten=tuple(point for point in measured if point not in members),
-                    unmeasured=tuple(point.arm for point in here if cost not in point.costs),
-                    text=_text(column, cost, members, verdicts),
+                    unmeasured=unmeasured,
+                    text=_text(column, cost, members, verdicts, unmeasured),
                 )
             )
     return tuple(sets)
 
 
-def _text(column: Point, cost: str, members: Sequence[CostPoint], verdicts: Mapping[Any, Verdict]) -> str:
+def _text(
+    column: Point,
+    cost: str,
+    members: Sequence[CostPoint],
+    verdicts: Mapping[Any, Verdict],
+    unmeasured: Sequence[Point],
+) -> str:
     steps = []
     for cheaper, point in zip([None, *members], members, strict=False):
         known = ""
@@ -156,13 +169,16 @@ def _text(column: Point, cost: str, members: Sequence[CostPoint], verdicts: Mapp
             is_shown = verdict in (Verdict.FIRST, Verdict.SECOND)
             known = f", {'shown' if is_shown else 'not shown'} to be better than the one before"
         steps.append(f"{point.arm.title} ({100 * point.score:.1f} % at {cost_text(cost, point.costs[cost])}{known})")
-    return f"{column.title}: nothing scores more for less than {'; '.join(steps)}."
+    rest = f" Not measured, so not compared: {'; '.join(arm.title for arm in unmeasured)}." if unmeasured else ""
+    return f"{column.title}: nothing scores more for less than {'; '.join(steps)}.{rest}"
 
 
 def cost_text(cost: str, value: float) -> str:
     """A cost with its unit: `12 s`, `1.3 GB`, `22.7 million`, `$0.04`."""
     if cost == DOLLARS:
-        return f"${value:,.2f}" if value >= 0.1 else f"${value:.2g}"
+        return (
+            f"${value:,.2f}" if value >= 0.1 else f"${np.format_float_positional(value, 2, fractional=False, trim='-')}"
+        )
     if cost.endswith("_seconds"):
         return f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s"
     for size, word, unit in ((1e9, "billion", "GB"), (1e6, "million", "MB"), (1e3, "thousand", "kB")):

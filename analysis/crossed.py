@@ -36,8 +36,8 @@ without an error would have no variance. They count for the variance only, never
 FEW_SEEDS: Final = 3
 """Up to here intervals are kept wide where there is doubt: the seeds themselves say too little."""
 _REACH: Final = {3: 1.5}
-"""How many half widths an interval of few seeds may reach from the mean, if not one. Near 0 and 1 seeds are skewed: with
-one half width, three seeds of 2,000 rows cover 92 %."""
+"""How many half widths an interval of few seeds may reach from the mean, if not one. Near 0 and 1 seeds are skewed:
+with one half width, three seeds of 2,000 rows cover 92 %."""
 _ROUNDING: Final = 1.0 / 12.0
 """Rights are counted in whole rows, so seeds can agree by rounding alone; this is the variance of rounding."""
 

@@ -149,10 +149,10 @@ def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | Non
     first, last = _ends(trained)
     middle = statistics.median(100 * one.overall.difference for one in trained)
     what = "rows" if axis == SIZE_AXIS else "labels"
-    among = "" if len(trained) == 1 else ", allowing for how many are looked at"
+    among = "" if len(trained) == 1 else " (allowing for how many are looked at)"
     leads = (
-        f"From {first:,} to {last:,} {what} the median change of the models is {middle:+.1f} points; it is shown{among}, "
-        f"to be a rise in {_of(ups, len(trained), 'case')}, to be a fall in {downs}, and not shown in "
+        f"From {first:,} to {last:,} {what} the median change of the models is {middle:+.1f} points; it is shown"
+        f"{among} to be a rise in {_of(ups, len(trained), 'case')}, to be a fall in {downs}, and not shown in "
         f"{len(trained) - len(shown)}.",
         *_steadiness(trained),
     )

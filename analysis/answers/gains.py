@@ -44,6 +44,8 @@ def bought(compared: Iterable[Comparison], baseline: str = "tfidf") -> tuple[Bou
             Verdict.SECOND: "which is shown",
         }[one.verdict]
         change = Contrast(difference=gain, low=low, high=high, is_paired=True)
+        if one.verdict is Verdict.UNDECIDED and change.is_shown:
+            known = "which is not shown once all comparisons are allowed for"
         text = f"{one.column.title}: {arm.title} scores {in_points(change)} against {baseline}, {known}."
         answers.append(Bought(comparison=one, gain=gain, text=text))
     return tuple(answers)
