@@ -17,12 +17,16 @@ from typing import Any, Final
 import numpy as np
 from scipy.optimize import nnls
 
+from grid.devices import Devices, accelerator_name, gpu_count
 from grid.estimate import num_evaluations, tested_rows, training_rows, training_steps, validation_rows
 from jobs.spec import CellSpec
 
 Kind = tuple[str, str, str]
 """Model, strategy, device: cells of one kind differ in size alone."""
 
+ARITHMETIC: Final = "arithmetic alone"
+"""Basis of an estimate that nothing measured supports."""
+CPU: Final = "cpu"
 MIN_CELLS_FOR_A_LINE: Final = 3
 _FARTHEST: Final = 3.0
 """A line may lead so far from the stretched arithmetic: three unlucky cells say little about one ten times as large."""
@@ -96,8 +100,8 @@ class CostModel:
         for key, what in ((kind, "of its kind"), (kind[1:], "of its strategy"), (kind[2:], "on this kind of device")):
             if key in self._stretch:
                 factor, cells = self._stretch[key]
-                return Estimated(seconds=guessed * factor, basis=f"arithmetic, stretched by {cells} cells {what}")
-        return Estimated(seconds=guessed, basis="arithmetic alone")
+                return Estimated(seconds=guessed * factor, basis=f"arithmetic stretched by {cells} cells {what}")
+        return Estimated(seconds=guessed, basis=ARITHMETIC)
 
     @cached_property
     def _by_kind(self) -> Mapping[Kind, list[MeasuredCell]]:
@@ -174,6 +178,19 @@ def kind_of(cell: CellSpec, device: str) -> Kind:
     return model, f"{cell.strategy} {cell.recipe.max_length}", form
 
 
+def device_kind(devices: Devices, declared: str) -> str:
+    """Name that results give the device a cell will run on; of a cluster with several kinds of GPU, the first one's."""
+    if not gpu_count(declared, devices):
+        return CPU
+    known = [*devices.gpu_names, *(kind.accelerator_type for kind in devices.kinds if kind.accelerator_type)]
+    return accelerator_name(known[0]) or known[0] if known else "gpu"
+
+
+def _kind_of_device(name: str) -> str:
+    """As `device_kind`: `NVIDIA A10G` of a result and `A10G` of a cluster are one kind."""
+    return CPU if name in ("", CPU) else accelerator_name(name) or name
+
+
 def measured_cells(
     done: Iterable[tuple[CellSpec, Mapping[str, Any]]], *, guess: Mapping[str, float]
 ) -> tuple[MeasuredCell, ...]:
@@ -195,7 +212,7 @@ def measured_cells(
         evaluated = size.features(made)[2] / costs["eval_samples_per_second"] if _is_known(costs) else 0.0
         found.append(
             MeasuredCell(
-                kind=kind_of(cell, str(row["device"] or "")),
+                kind=kind_of(cell, _kind_of_device(str(row["device"] or ""))),
                 size=size,
                 made=made,
                 seconds=float(costs["train_seconds"]) + evaluated,

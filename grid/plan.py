@@ -5,14 +5,19 @@ from __future__ import annotations
 import hashlib
 import heapq
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+from grid.cost_model import ARITHMETIC, CostModel, Estimated, device_kind
 from grid.devices import Devices, ResourceRequest
 from grid.estimate import cell_seconds, pack_bytes
 from grid.shares import Share, share_out
 from jobs.spec import RESUMED_KINDS, CellSpec, CellState, FailureKind, Resources, Strategy
+
+LearnCosts = Callable[[Devices, int], CostModel]
+"""From devices and the cores of a pack to what is known about costs there."""
 
 BASELINE_KEY = "baseline"
 MAX_PACK_CELLS = 256
@@ -58,7 +63,9 @@ class PlannedPack:
     cells: tuple[PlannedCell, ...]
     resources: Resources
     estimated_seconds: float
-    """A rough estimate."""
+    """Of its devices; as good as what it rests on."""
+    basis: str = ARITHMETIC
+    """What the estimate rests on, for most of its cells."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +105,7 @@ def make_plan(
     devices: Devices,
     retry_failed: frozenset[FailureKind] = frozenset(),
     request: ResourceRequest | None = None,
+    costs: LearnCosts = lambda devices, cpus: CostModel(),
 ) -> Plan:
     """Decide what runs, in which packs and in which order.
 
@@ -107,6 +115,7 @@ def make_plan(
         devices: what there is to run on.
         retry_failed: kinds of failures that wait otherwise and are to be tried again (--retry-failed).
         request: what the config asks for each trial.
+        costs: gives what is known about costs of these devices; default: nothing.
 
     Returns:
         the plan; the same arguments give the same plan, pack ids included.
@@ -116,7 +125,8 @@ def make_plan(
     todo = [planned for planned, runs in decided if runs]
     share = _share(cells, devices, request)
     parallel, resources = share.parallel, share.resources
-    seconds = {planned.cell.cell_id: cell_seconds(planned.cell, devices, resources.cpus) for planned in todo}
+    found = _estimates([planned.cell for planned in todo], devices, resources.cpus, costs)
+    seconds = {cell_id: one.seconds for cell_id, one in found.items()}
     groups: dict[str, list[PlannedCell]] = {}
     for planned in todo:
         groups.setdefault(base_key(planned.cell), []).append(planned)
@@ -128,12 +138,33 @@ def make_plan(
             cells=tuple(batch),
             resources=Resources() if batch[0].cell.model is None else resources,
             estimated_seconds=_total(batch, seconds),
+            basis=_most_common(found[planned.cell.cell_id].basis for planned in batch),
         )
         for batch in batches
     ]
     packs.sort(key=lambda pack: (-pack.estimated_seconds, pack.base_key, pack.pack_id))
     skipped = tuple(planned for planned, runs in decided if not runs)
     return Plan(packs=tuple(packs), skipped=skipped, parallel=parallel)
+
+
+def _estimates(cells: Sequence[CellSpec], devices: Devices, cpus: int, costs: LearnCosts) -> dict[str, Estimated]:
+    if not cells:
+        return {}
+    model, found = costs(devices, cpus), {}
+    for cell in cells:
+        guessed = cell_seconds(cell, devices, cpus)
+        device = device_kind(devices, cell.compute.device)
+        is_measurable = cell.model is not None
+        found[cell.cell_id] = (
+            model.seconds(cell, device=device, guessed=guessed)
+            if is_measurable
+            else Estimated(seconds=guessed, basis=ARITHMETIC)
+        )
+    return found
+
+
+def _most_common(bases: Iterable[str]) -> str:
+    return Counter(bases).most_common(1)[0][0]
 
 
 def decide(cell: CellSpec, known: KnownCell | None, retry_failed: frozenset[FailureKind]) -> tuple[PlannedCell, bool]:

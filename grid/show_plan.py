@@ -48,6 +48,7 @@ def _pack_json(pack: PlannedPack) -> dict[str, Any]:
         "base": pack.base_key,
         "resources": to_json(pack.resources),
         "estimated_seconds": round(pack.estimated_seconds, 1),
+        "estimate_rests_on": pack.basis,
         "cells": [_cell_json(planned) for planned in pack.cells],
     }
 
