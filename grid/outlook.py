@@ -9,21 +9,27 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from grid.cells import declared_cells
+from grid.cells import CellMaker
 from grid.config import Config, load_config
+from grid.cost_model import CostModel, device_kind
 from grid.devices import Devices, local_devices
 from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
+from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
 from grid.patience import Patience, declared_budget_s
 from grid.plan import Plan, PlannedCell, make_plan, without
+from grid.plan_totals import Totals, pack_totals, plan_totals
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.resolve import OfflineResolver, OnlineResolver
-from grid.store import CellRow, peek, schema
+from grid.store import CellRow, Store, peek, schema
 from grid.store.ownership import refuse_if_busy
 from grid.store.places import index_to_read
+from grid.store.postgres import new_server
 from grid.store.problems import explained, other_grid
 from grid.store.reading import read_grid
 from grid.terminal import for_people
+from grid.tuning.declared import Declared, declare
+from grid.tuning.studies import record_studies
 from jobs.errors import ConfigError, EnvironmentProblem, FineGridError, Problem
 from jobs.hub_pins import write_pin
 from jobs.spec import CellSpec
@@ -46,7 +52,8 @@ class Outlook:
     options: RunOptions
     config: Config
     root: Path
-    cells: tuple[CellSpec, ...]
+    maker: CellMaker
+    declared: Declared
     devices: Devices
     plan: Plan
     new_pins: Mapping[str, str] = field(default_factory=dict)
@@ -58,11 +65,48 @@ class Outlook:
     patience: Patience = field(default_factory=lambda: Patience(0))
     """How long a busy hub is asked again, all questions together."""
 
+    @property
+    def cells(self) -> tuple[CellSpec, ...]:
+        """What the store is told to keep: cells whose settings are known, and candidates."""
+        return self.declared.cells
+
+    @property
+    def coming(self) -> tuple[CellSpec, ...]:
+        """The same, and stand-ins for what a tuning still adds: for checks and estimates."""
+        return self.declared.cells + self.declared.expected
+
+    def followed(self) -> Outlook:
+        """The same after a look at what became of candidates; its plan is as old as before."""
+        if self.config.tuning is None:
+            return self
+        return replace(self, declared=declare(self.maker, self.root, retried=self.options.retry_failed))
+
     def planned(self, states: Mapping[str, CellRow], devices: Devices | None = None) -> Outlook:
         """The same with a plan over these states, and on these devices."""
         devices = devices or self.devices
-        plan = make_plan(self.cells, states, devices, self.options.retry_failed, self.config.request)
-        return replace(self, plan=plan, devices=devices)
+        return replace(self, plan=self._plan(self.cells, states, devices), devices=devices)
+
+    def whole_plan(self, states: Mapping[str, CellRow]) -> Plan:
+        """A plan that holds what a tuning still adds, for estimates."""
+        return self._plan(self.coming, states, self.devices)
+
+    def _plan(self, cells: Sequence[CellSpec], states: Mapping[str, CellRow], devices: Devices) -> Plan:
+        # Candidates that failed for good have told what they had to tell: no resume rule brings them back.
+        over = self.declared.settled
+        wanted = [cell for cell in cells if cell.cell_id not in over]
+        return make_plan(wanted, states, devices, self.options.retry_failed, self.config.request, self.costs)
+
+    def costs(self, devices: Devices, cpus: int) -> CostModel:
+        """What the finished cells of the store say about costs."""
+        return read_cost_model(self.root, devices, cpus)
+
+    def totals(self) -> tuple[Totals, tuple[Totals, ...]]:
+        """What the plan takes: the whole, and each pack in its order."""
+        device = device_kind(self.devices, self.config.compute.device)
+        cpus = max((pack.resources.cpus for pack in self.plan.packs), default=1)
+        known = {"costs": self.costs(self.devices, cpus), "prices": self.config.prices}
+        packs = tuple(pack_totals(pack, device, **known) for pack in self.plan.packs)
+        return plan_totals(self.plan, device, **known), packs
 
     def available(self) -> tuple[Plan, tuple[PlannedCell, ...]]:
         """The plan without unavailable models, and their cells."""
@@ -82,6 +126,8 @@ def look_ahead(options: RunOptions) -> Outlook:
         EnvironmentProblem: files of models or data cannot be read, or the index is damaged.
     """
     config = load_config(options.config, overrides=options.overrides, allow_large=options.assume_yes)
+    if options.index is not None:
+        new_server(options.index)  # is it a variable, and does it hold a database's URL?
     root = options.results_folder(config.name)
     check_owner(root, config.name)
     if not options.dry_run:
@@ -89,15 +135,50 @@ def look_ahead(options: RunOptions) -> Outlook:
     states, pins = peek(root)
     patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
-    cells = declared_cells(config, resolver)
-    devices = local_devices()
-    plan = make_plan(cells, states, devices, options.retry_failed, config.request)
+    maker = CellMaker(config, resolver)
     outlook = Outlook(
-        options=options, config=config, root=root, cells=cells, devices=devices, plan=plan, patience=patience
-    )
+        options=options,
+        config=config,
+        root=root,
+        maker=maker,
+        declared=declare(maker, root, retried=options.retry_failed),
+        devices=local_devices(),
+        plan=Plan(packs=(), skipped=()),
+        patience=patience,
+    ).planned(states)
     if isinstance(resolver, OnlineResolver):
         return replace(outlook, new_pins=resolver.new_pins, refusals=resolver.refusals)
     return outlook
+
+
+def take_in(outlook: Outlook, store: Store) -> Outlook:
+    """Tell the store what is declared, take in what was published, and follow the tuning as far as that reaches.
+
+    Returns:
+        the outlook with every cell that is declared now; its plan is as old as before.
+    """
+    store.declare(outlook.cells)
+    store.ingest_all()
+    return declare_more(outlook, store) or outlook
+
+
+def declare_more(outlook: Outlook, store: Store) -> Outlook | None:
+    """Follow the tuning with the results that the store has by now, and declare what it adds.
+
+    Returns:
+        the outlook with new cells, its plan as old as before; None when nothing was added.
+    Side effects:
+        brings the studies of the tuning up to date.
+    """
+    tuning = outlook.config.tuning
+    if tuning is None:
+        return None
+    later = outlook.followed()
+    record_studies(store.folders[-1] / Layout(outlook.root).tuning.name, tuning, later.declared.arms)
+    if {cell.cell_id for cell in later.cells} == {cell.cell_id for cell in outlook.cells}:
+        return None
+    store.declare(later.cells)
+    return later
 
 
 def check_owner(root: Path, grid: str) -> None:
@@ -115,7 +196,7 @@ def check_owner(root: Path, grid: str) -> None:
     finally:
         engine.dispose()
     if found != grid:
-        raise other_grid(root, found, grid)
+        raise other_grid(Layout(root).name, found, grid)
 
 
 def check_offline(outlook: Outlook) -> None:
@@ -124,8 +205,8 @@ def check_offline(outlook: Outlook) -> None:
     Raises:
         ConfigError: more labels or rows than there are, malformed rows, a folder that holds no usable model.
     """
-    local = [cell for cell in outlook.cells if cell.data.source != "hub"]
-    problems = [*check_data(local).faults, *check_models(outlook.cells)]
+    local = [cell for cell in outlook.coming if cell.data.source != "hub"]
+    problems = [*check_data(local).faults, *check_models(outlook.coming)]
     if problems:
         raise ConfigError(problems)
 
@@ -148,7 +229,7 @@ def check(outlook: Outlook, console: Console, *, is_here: bool = True) -> Outloo
     skips, plan = outlook.options.skip_unavailable, outlook.plan
     needs = hub_findings(outlook, [planned.cell for pack in plan.packs for planned in pack.cells], fetches=is_here)
     report = preflight(
-        plan,
+        outlook.whole_plan(peek(outlook.root)[0]) if outlook.declared.expected else plan,
         compute=outlook.config.compute,
         request=outlook.config.request,
         devices=outlook.devices,
@@ -176,8 +257,8 @@ def hub_findings(outlook: Outlook, cells: Sequence[CellSpec], *, fetches: bool) 
     Raises:
         ConfigError: faults of the person who wrote config or data.
     """
-    data = check_data(outlook.cells, refusals=outlook.refusals, patience=outlook.patience)
-    faults = [*data.faults, *check_models(outlook.cells)]
+    data = check_data(outlook.coming, refusals=outlook.refusals, patience=outlook.patience)
+    faults = [*data.faults, *check_models(outlook.coming)]
     if faults:
         raise ConfigError(faults)
     access = hub_access(cache_root(), fetches=fetches)

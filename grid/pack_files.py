@@ -16,7 +16,7 @@ from rich.markup import escape
 from grid.devices import Devices, NodeKind
 from grid.identity import is_provisional
 from grid.options import RunOptions
-from grid.outlook import Outlook, check, look_ahead
+from grid.outlook import Outlook, check, look_ahead, take_in
 from grid.plan import PlannedPack
 from grid.store import Store
 from grid.summary import STOPPED_EARLY
@@ -97,8 +97,7 @@ def write_packs(options: RunOptions, folder: Path, task: Task, console: Console)
         epoch = store.claim(outlook.config.to_json())
         for name, revision in outlook.new_pins.items():
             store.pin(name, revision)
-        store.declare(outlook.cells)
-        store.ingest_all()
+        outlook = take_in(outlook, store)
         outlook = outlook.planned(store.states())
         files = _write(outlook, folder, epoch)
         store.finish_run(STOPPED_EARLY if files else 0)

@@ -19,7 +19,7 @@ from grid.estimate import cell_seconds
 from grid.fault_watch import EnvironmentWatch
 from grid.finish import finish_pictures
 from grid.options import RunOptions
-from grid.outlook import Outlook, check, look_ahead
+from grid.outlook import Outlook, check, declare_more, look_ahead, take_in
 from grid.passes import work
 from grid.plan import Plan
 from grid.progress import Progress
@@ -72,10 +72,9 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
                 mirror = Layout(outlook.root).mirror
                 stack.enter_context(sealed(keep=mirror.credentials if mirror else ()))
         with signals.patience():
-            store = stack.enter_context(Store.open(outlook.root, grid=outlook.config.name))
+            store = stack.enter_context(Store.open(outlook.root, grid=outlook.config.name, index=options.index))
             store.claim(outlook.config.to_json())
-            before = _open_books(outlook, store)
-            outlook = outlook.planned(before)
+            outlook, before = _open_books(outlook, store)
             stopped = None
             if outlook.plan.packs:
                 stopped = _train(outlook, store, ray, console, signals, trial_module, budget)
@@ -98,17 +97,17 @@ def _prepare_ray(outlook: Outlook, stack: ExitStack) -> RayConnection:
     return ray
 
 
-def _open_books(outlook: Outlook, store: Store) -> dict[str, CellRow]:
-    """Pin, declare, take in what an earlier run left, and record what preflight refused."""
+def _open_books(outlook: Outlook, store: Store) -> tuple[Outlook, dict[str, CellRow]]:
+    """Pin, declare, take in what an earlier run left, plan anew, and record what preflight refused."""
     for name, revision in outlook.new_pins.items():
         store.pin(name, revision)
-    store.declare(outlook.cells)
-    store.ingest_all()
+    outlook = take_in(outlook, store)
     states = store.states()
     _sweep_checkpoints(outlook, states)
-    for planned in outlook.planned(states).available()[1]:
+    outlook = outlook.planned(states)
+    for planned in outlook.available()[1]:
         store.fail(planned.cell.cell_id, 0, 0, FailureKind.ENVIRONMENT, planned.reason)
-    return states
+    return outlook, states
 
 
 def _close_books(
@@ -119,6 +118,7 @@ def _close_books(
         store.ingest_all()
     except EnvironmentProblem as error:
         stopped = stopped or str(error)
+    outlook = outlook.followed()
     after = store.states()
     summary = _summary(outlook, before, after, signals, stopped)
     try:
@@ -158,17 +158,23 @@ def _train(
         stack.callback(runner.close)
         console.print(escape(where))
         view = stack.enter_context(Progress(console))
-        cells = [planned.cell for pack in plan.packs for planned in pack.cells]
-        view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
         guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch(), budget)
-        recorder = Recorder(
-            store,
-            Layout(outlook.root),
-            _batches(plan),
-            epoch=store.epoch,
-            watch=lambda event, packed: view.on_event(event),
-        )
-        return work(runner, recorder, signals.should_stop, guards=guards)
+        while True:
+            cells = [planned.cell for pack in plan.packs for planned in pack.cells]
+            view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
+            recorder = Recorder(
+                store,
+                Layout(outlook.root),
+                _batches(plan),
+                epoch=store.epoch,
+                watch=lambda event, packed: view.on_event(event),
+            )
+            stopped = work(runner, recorder, signals.should_stop, guards=guards)
+            later = None if stopped or signals.should_stop() else declare_more(outlook, store)
+            if later is None:
+                return stopped
+            outlook = later.planned(store.states())
+            plan, _ = outlook.available()
 
 
 def _runner(site: Site, ray: RayConnection | None, parallel: int, estimate: Callable[[CellSpec], float]) -> Runner:
@@ -204,7 +210,8 @@ def _summary(
     signals: StopSignals,
     stopped: str | None,
 ) -> Summary:
-    declared = {cell_id: row for cell_id, row in after.items() if not row.retired}
+    over = outlook.declared.settled
+    declared = {cell_id: row for cell_id, row in after.items() if not row.retired and cell_id not in over}
     was_done = {cell_id for cell_id, row in before.items() if row.state is CellState.DONE}
     num_new = sum(row.state is CellState.DONE and cell_id not in was_done for cell_id, row in declared.items())
     return Summary(
@@ -214,6 +221,7 @@ def _summary(
         num_new=num_new,
         signal=signals.received,
         stopped=stopped,
+        arms=outlook.declared.arms,
     )
 
 

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from grid.signals import exit_code as signal_exit_code
 from grid.store import CellRow
+from grid.tuning.rounds import ArmProgress
 from jobs.errors import one_line
 from jobs.spec import RESUMED_KINDS, CellState
 from jobs.storage import Layout
@@ -40,6 +41,8 @@ class Summary:
     """Pictures and tables drawn at the end."""
     farewell: str = ""
     """What remains to be done by hand: the last line."""
+    arms: tuple[ArmProgress, ...] = ()
+    """Of a tuning: what was chosen. Its candidates are no rows, unless their arm still waits for them."""
 
     @property
     def exit_code(self) -> int:
@@ -47,7 +50,8 @@ class Summary:
         states = {row.state for row in self.rows.values()}
         if self.signal is not None:
             return signal_exit_code(self.signal)
-        if self.stopped is not None or states - {CellState.DONE, CellState.FAILED}:
+        is_undecided = any(arm.choice is None for arm in self.arms) and CellState.FAILED not in states
+        if self.stopped is not None or is_undecided or states - {CellState.DONE, CellState.FAILED}:
             return STOPPED_EARLY
         return SOME_FAILED if CellState.FAILED in states else DONE
 
@@ -69,6 +73,7 @@ class Summary:
             "failed": [_failed_json(row) for row in self.failed],
             "signal": self.signal,
             "stopped": self.stopped,
+            **({"tuning": [arm.to_json() for arm in self.arms]} if self.arms else {}),
             "files": [str(path) for path in self.files],
             "farewell": self.farewell,
         }
@@ -78,6 +83,8 @@ class Summary:
         counts = Counter(row.state for row in self.rows.values())
         parts = [f"{counts[state]:,} {state}" for state in CellState if counts[state]]
         console.print(f"[bold]{escape(self.grid)}[/bold]: {', '.join(parts)} of {len(self.rows):,} cells")
+        for arm in self.arms:
+            console.print(escape(f"  {arm.text}"), soft_wrap=True)
         for row in self.failed[:_MAX_FAILED_SHOWN]:
             log = f"  ({row.log})" if row.log else ""
             line = f"  failed  {row.cell_id}  {row.title}: {row.kind}: {one_line(row.reason or '')}{log}"
@@ -100,8 +107,13 @@ class Summary:
             )
         if any(row.kind in RESUMED_KINDS for row in self.failed):
             lines.append("The others that failed are tried again by the same command.")
-        lines += [f"wrote {_short(path)}" for path in self.files]
+        lines += [f"wrote {self._named(path)}" for path in self.files]
         return [*lines, self.farewell] if self.farewell else lines
+
+    def _named(self, path: Path) -> str:
+        """A file as people find it: at the URL where the results lie at one."""
+        layout = Layout(self.root)
+        return f"{layout.name}/{layout.relative(path)}" if layout.mirror else _short(path)
 
 
 def _failed_json(row: CellRow) -> dict[str, Any]:

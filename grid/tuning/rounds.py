@@ -15,7 +15,7 @@ from grid.tuning.declaring import Tuning, is_maximized
 from grid.tuning.dimensions import Settings
 from grid.tuning.outcomes import Outcome, Outcomes
 from grid.tuning.suggesting import Tried, expected_best, fresh, spread
-from jobs.spec import CandidateSpec, CellSpec
+from jobs.spec import CandidateSpec, CellSpec, to_json
 
 MakeCell = Callable[[Arm, Settings, CandidateSpec, int], CellSpec]
 """(arm, settings, mark, epochs) -> the candidate's cell."""
@@ -61,6 +61,42 @@ class ArmProgress:
     """Cells that have to run before it goes on."""
     choice: Choice | None = None
     """None while it goes on."""
+
+    @property
+    def text(self) -> str:
+        """Where it stands, in one line."""
+        settled = [candidate for candidate in self.candidates if candidate.is_settled]
+        if self.choice is None:
+            return f"{self.arm.title}: {len(settled)} candidates tried, not decided yet"
+        chosen = ", ".join(f"{key} {_shown(value)}" for key, value in self.choice.settings.items())
+        if self.choice.number is None:
+            return f"{self.arm.title}: {chosen} (declared)"
+        default = next(candidate for candidate in self.candidates if candidate.number == 0)
+        values = f"validation {self.arm.metric} {_rounded(self.choice.value)}, defaults {_rounded(default.value)}"
+        how = "the defaults" if self.choice.number == 0 else f"candidate {self.choice.number}"
+        return f"{self.arm.title}: {chosen} ({how}, best of {len(settled)}: {values})"
+
+    def to_json(self) -> dict[str, Any]:
+        """Where it stands, as plain values."""
+        choice = self.choice
+        return {
+            "arm": self.arm.title,
+            "metric": self.arm.metric,
+            "default": to_json(self.arm.default),
+            "candidates": [
+                {
+                    "number": candidate.number,
+                    "settings": to_json(candidate.settings),
+                    "value": candidate.value,
+                    "epochs": candidate.epochs,
+                    "stopped": candidate.is_stopped,
+                    "settled": candidate.is_settled,
+                }
+                for candidate in self.candidates
+            ],
+            "chosen": None if choice is None else to_json(choice.settings),
+            "candidate": None if choice is None else choice.number,
+        }
 
 
 def follow(arm: Arm, tuning: Tuning, outcomes: Outcomes, make_cell: MakeCell) -> ArmProgress:
@@ -201,6 +237,14 @@ class _Follower:
         if not ranked:
             return Choice(settings=self._arm.default, number=0)
         return Choice(settings=ranked[0].settings, number=ranked[0].number, value=ranked[0].value)
+
+
+def _shown(value: Any) -> str:
+    return "+".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+
+
+def _rounded(value: float | None) -> str:
+    return "without a value" if value is None else f"{value:.4g}"
 
 
 def _shares(entrants: int, epochs: int, halving: int | None) -> list[float]:
