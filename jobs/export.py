@@ -2,6 +2,7 @@
 
     adapter/   lora, qlora, ia3, prefix: a PEFT folder, for PeftModel.from_pretrained
                head: head.safetensors, to be loaded into the stock classifier by name
+               chain: chain.safetensors, the numbers of `jobs.chains.Chain`
     model/     head, full: a transformers folder, when keep_weights asks for it
 
 Each holds cell.json: the base, its numeric form and the label names.
@@ -39,6 +40,7 @@ from jobs.training.adapters import PREFIX
 ADAPTER = "adapter"
 MODEL = "model"
 HEAD_FILE = "head.safetensors"
+CHAIN_FILE = "chain.safetensors"
 FACTS_FILE = "cell.json"
 _ADAPTER_PART = re.compile(r"\.(lora_[AB]\.weight|ia3_l)$")
 
@@ -55,7 +57,8 @@ def exported_names(strategy: Strategy, keep_weights: str) -> tuple[str, ...]:
     if keep_weights == "none":
         return ()
     wanted = () if strategy is Strategy.FULL else (ADAPTER,)
-    return wanted if strategy.has_peft_folder or keep_weights == "adapters" else (*wanted, MODEL)
+    has_no_model = strategy.has_peft_folder or strategy is Strategy.CHAIN
+    return wanted if has_no_model or keep_weights == "adapters" else (*wanted, MODEL)
 
 
 class Exporter:
@@ -90,6 +93,8 @@ class Exporter:
         folder.mkdir()
         if name == MODEL:
             self._write_model(folder, labels, own, cell.data.task)
+        elif cell.strategy is Strategy.CHAIN:
+            save_file({name: _plain(tensor) for name, tensor in own.items()}, folder / CHAIN_FILE)
         elif cell.strategy.has_peft_folder:
             self._write_peft(folder, cell, own)
         else:
@@ -189,7 +194,11 @@ class Exporter:
             "strategy": str(cell.strategy),
             "model": to_json(cell.model),
             "lora": to_json(cell.lora),
-            **{name: to_json(getattr(cell, name)) for name in ("ia3", "prefix") if getattr(cell, name) is not None},
+            **{
+                name: to_json(getattr(cell, name))
+                for name in ("ia3", "prefix", "chain")
+                if getattr(cell, name) is not None
+            },
             "quantization": to_json(quantization),
             "not_quantized": list(self.base.family.quantisation_skip) if quantization else [],
             "dtype": compute.dtype_name,

@@ -43,7 +43,7 @@ class HeadEngine(PackEngine):
         """Compute what is missing of the cell's features, then take it in."""
         before = self._feature_texts
         for split, texts in run.data.tokens.items():
-            self._split[run.cell_id, split] = self._features_of(texts)
+            self._split[run.cell_id, split] = self.features(texts)
         if self._feature_texts < before:
             what = f"texts of a pass for features reduced from {before} to {self._feature_texts}"
             run.marks.append(f"{what} after running out of memory")
@@ -56,7 +56,8 @@ class HeadEngine(PackEngine):
         super().release(run)
 
     @torch.no_grad()
-    def _features_of(self, texts: Sequence[np.ndarray]) -> Tensor:
+    def features(self, texts: Sequence[np.ndarray]) -> Tensor:
+        """Pooled vectors of texts, each computed once: [S, H], on the engine's device."""
         missing = {text.tobytes(): text for text in texts if text.tobytes() not in self._features}
         keys = sorted(missing, key=len)
         while keys:

@@ -168,7 +168,7 @@ def _costs(run: CellRun, base: Base) -> dict[str, float]:
 
 def _flops_per_weight(strategy: Strategy) -> float:
     """Operations a weight and trained token: 2 forwards, 2 for input gradients, 2 for weight gradients."""
-    return {Strategy.FULL: 6.0, Strategy.HEAD: 2.0}.get(strategy, 4.0)
+    return {Strategy.FULL: 6.0, Strategy.HEAD: 2.0, Strategy.CHAIN: 2.0}.get(strategy, 4.0)
 
 
 def _provenance(base: Base) -> dict[str, Any]:

@@ -40,11 +40,11 @@ def run_cells(desk: Desk) -> Events:
     Raises:
         FineGridError: the base cannot be loaded.
     """
-    base = yield from _beside(desk, lambda: desk.workshop.base_for(desk.pack))
+    base = yield from beside(desk, lambda: desk.workshop.base_for(desk.pack))
     room = Room(base, desk.pack.cells[0], desk.waiting, cpus=desk.pack.resources.cpus)
     try:
-        solo = yield from _beside(desk, lambda: _solo_costs(desk, base))
-        slots = yield from _beside(desk, lambda: _slots(desk, room))
+        solo = yield from beside(desk, lambda: _solo_costs(desk, base))
+        slots = yield from beside(desk, lambda: _slots(desk, room))
         room.slots = slots.number
         with closing(Checkpoints(desk, base)) as checkpoints:
             publisher = Publisher(desk, base, checkpoints, solo, slots)
@@ -58,7 +58,7 @@ def run_cells(desk: Desk) -> Events:
         room.close()
 
 
-def _beside(desk: Desk, job: Callable[[], T], room: Room | None = None) -> Generator[Event, Command | None, T]:
+def beside(desk: Desk, job: Callable[[], T], room: Room | None = None) -> Generator[Event, Command | None, T]:
     """Do something long beside the conversation with the driver, which hears of the pack all the while."""
     with ThreadPoolExecutor(1, thread_name_prefix="beside") as pool:
         running = pool.submit(job)
@@ -146,7 +146,7 @@ def _admit(desk: Desk, room: Room, checkpoints: Checkpoints) -> Events:
         from_step = checkpoints.newest_step(packed)
         desk.heed((yield desk.event(EventKind.CELL_STARTED, packed, from_step=from_step)))
         try:
-            cell = yield from _beside(desk, partial(_begin, desk, room.base, packed, checkpoints), room)
+            cell = yield from beside(desk, partial(_begin, desk, room.base, packed, checkpoints), room)
         except Exception as error:
             desk.heed((yield desk.failed(packed, error)))
         else:

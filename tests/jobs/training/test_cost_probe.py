@@ -126,9 +126,9 @@ def _count(into: list[int], data: CellData) -> int:
 def test_head_runs_the_base_over_few_texts_only(base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     """Features of 5000 rows would take minutes on a large model; steps have their full number of rows all the same."""
     texts: list[int] = []
-    features = HeadEngine._features_of
+    features = HeadEngine.features
     monkeypatch.setattr(
-        HeadEngine, "_features_of", lambda self, found: features(self, [texts.append(len(found)), *found][1:])
+        HeadEngine, "features", lambda self, found: features(self, [texts.append(len(found)), *found][1:])
     )
     monkeypatch.setattr(cost_probe, "INFERENCE_ROWS", 16)
     recipe = replace(RECIPE, batch_size=64, gradient_accumulation=1)
