@@ -160,6 +160,8 @@ def run_pack(pack: PackSpec, workshop: Workshop) -> Events:
         desk.heed((yield desk.event(EventKind.PACK_STARTED)))
         if pack.cells[0].cell.strategy.is_baseline:
             from jobs.baseline_pack import run_baselines as run
+        elif pack.cells[0].cell.strategy is Strategy.CHAIN:
+            from jobs.training.chain_pack import run_chains as run
         else:
             from jobs.training.pack import run_cells as run
         yield from run(desk)
