@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from grid.cost_model import ARITHMETIC, CostModel, Estimated, device_kind
-from grid.devices import Devices, ResourceRequest
+from grid.devices import Devices, ResourceRequest, gpu_count
 from grid.estimate import cell_seconds, pack_bytes
 from grid.shares import Share, share_out
+from jobs.device_memory import gpu_memory_in
 from jobs.spec import RESUMED_KINDS, CellSpec, CellState, FailureKind, Resources, Strategy
 
 LearnCosts = Callable[[Devices, int], CostModel]
@@ -25,6 +26,8 @@ MAX_PACK_CELLS = 256
 MIN_SPLIT_CELLS = 4
 """A pack is not halved below this for balance alone: packing is where the speed comes from."""
 _BALANCE = 1.1
+_LARGER = 1.1
+"""What a driver and a library call the memory of one GPU differs by some hundredths."""
 
 
 class KnownCell(Protocol):
@@ -121,7 +124,7 @@ def make_plan(
         the plan; the same arguments give the same plan, pack ids included.
     """
     request = request or ResourceRequest()
-    decided = [decide(cell, states.get(cell.cell_id), retry_failed) for cell in cells]
+    decided = [decide(cell, states.get(cell.cell_id), retry_failed, devices) for cell in cells]
     todo = [planned for planned, runs in decided if runs]
     share = _share(cells, devices, request)
     parallel, resources = share.parallel, share.resources
@@ -167,13 +170,16 @@ def _most_common(bases: Iterable[str]) -> str:
     return Counter(bases).most_common(1)[0][0]
 
 
-def decide(cell: CellSpec, known: KnownCell | None, retry_failed: frozenset[FailureKind]) -> tuple[PlannedCell, bool]:
+def decide(
+    cell: CellSpec, known: KnownCell | None, retry_failed: frozenset[FailureKind], devices: Devices
+) -> tuple[PlannedCell, bool]:
     """Apply the resume rule to one cell.
 
     Args:
         cell: a declared cell.
         known: its row in the store, if any.
         retry_failed: kinds that are tried again although they wait otherwise.
+        devices: what there is to run on now.
 
     Returns:
         the cell with its reason, and whether it runs.
@@ -183,7 +189,7 @@ def decide(cell: CellSpec, known: KnownCell | None, retry_failed: frozenset[Fail
     if known.state is CellState.DONE:
         return PlannedCell(cell=cell, reason="done", is_done=True), False
     if known.state is CellState.FAILED:
-        return _decide_failed(cell, known, retry_failed)
+        return _decide_failed(cell, known, retry_failed, devices)
     reason = {
         CellState.PENDING: "not started yet",
         CellState.RUNNING: "was running when an earlier run ended",
@@ -192,18 +198,32 @@ def decide(cell: CellSpec, known: KnownCell | None, retry_failed: frozenset[Fail
     return PlannedCell(cell=cell, reason=reason), True
 
 
-def _decide_failed(cell: CellSpec, known: KnownCell, retry_failed: frozenset[FailureKind]) -> tuple[PlannedCell, bool]:
+def _decide_failed(
+    cell: CellSpec, known: KnownCell, retry_failed: frozenset[FailureKind], devices: Devices
+) -> tuple[PlannedCell, bool]:
     kind = known.kind or FailureKind.BUG
     failed = f"failed as {kind}" + (f" ({known.reason})" if known.reason else "")
     if kind in RESUMED_KINDS:
         return PlannedCell(cell=cell, reason=f"{failed}: tried again"), True
     if kind in retry_failed:
         return PlannedCell(cell=cell, reason=f"{failed}: tried again because of --retry-failed"), True
+    if kind is FailureKind.OUT_OF_MEMORY and (now_bytes := _larger_gpu(cell, known, devices)):
+        reason = f"{failed}: tried again, the GPUs have {now_bytes / 2**30:.1f} GiB now"
+        return PlannedCell(cell=cell, reason=reason), True
     waits_for = {
         FailureKind.OUT_OF_MEMORY: "a larger device or a smaller recipe",
         FailureKind.DIVERGED: "a changed recipe",
     }.get(kind, "a changed config or data")
     return PlannedCell(cell=cell, reason=f"{failed}: waits for {waits_for}, or --retry-failed {kind}"), False
+
+
+def _larger_gpu(cell: CellSpec, known: KnownCell, devices: Devices) -> int | None:
+    """Memory that every GPU has, if it is more than that of the one on which memory ran out."""
+    then_bytes = gpu_memory_in(known.reason)
+    if then_bytes is None or not gpu_count(cell.compute.device, devices) or not devices.gpu_memory_bytes:
+        return None
+    now_bytes = min(devices.gpu_memory_bytes)
+    return now_bytes if now_bytes > _LARGER * then_bytes else None
 
 
 _USED: Mapping[Strategy, str] = {

@@ -17,6 +17,7 @@ from typing import Protocol, cast
 
 from grid.queue import Queue
 from grid.stacks import stacks_of_all_threads
+from jobs.device_memory import with_gpu_memory
 from jobs.errors import classify
 from jobs.pack_log import PackLog
 from jobs.spec import Command, CommandKind, Event, EventKind, FailureKind, PackSpec
@@ -154,6 +155,7 @@ class PackSession:
     def _lost(self, error: Exception) -> Event:
         self.has_raised = True
         kind, reason = classify(error)
+        reason = with_gpu_memory(reason) if kind is FailureKind.OUT_OF_MEMORY else reason
         log = write_pack_log(self._layout, self.pack, "pack_lost", reason, error)
         return lost(self.pack.pack_id, kind, reason, log=log)
 

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from jobs.device_memory import with_gpu_memory
 from jobs.errors import FineGridError, classify
 from jobs.pack_log import PackLog, forwarded_logging
-from jobs.spec import Command, CommandKind, Event, EventKind, PackedCell, PackSpec, Strategy, loads
+from jobs.spec import Command, CommandKind, Event, EventKind, FailureKind, PackedCell, PackSpec, Strategy, loads
 from jobs.storage import AttemptName, Layout, cache_root, results_of, results_path
 
 if TYPE_CHECKING:
@@ -127,6 +128,7 @@ class Desk:
     def failed(self, packed: PackedCell, error: BaseException) -> Event:
         """A cell failed; the traceback goes to the log, the reason to the store."""
         kind, reason = classify(error)
+        reason = with_gpu_memory(reason) if kind is FailureKind.OUT_OF_MEMORY else reason
         traced = None if isinstance(error, FineGridError) and error.__cause__ is None else error
         self.log.write(
             "cell_failed", reason, cell_id=packed.cell.cell_id, level="error", error=traced, failure=str(kind)

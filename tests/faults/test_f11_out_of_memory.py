@@ -30,19 +30,17 @@ def test_f11_a_cell_that_never_fits_fails_alone(make_tiny: MakeTiny) -> None:
 def test_f11_an_address_space_that_is_used_up_loses_nothing(make_tiny: MakeTiny, clean_dump: CleanDump) -> None:
     """RLIMIT_AS of a running process drops to what it has: every further mapping fails for real.
 
-    A thread that has no memory to begin with dies in silence, and the pack then waits for it: known, not mended. The
-    run is killed here as a person would kill it.
+    A thread that has no memory to begin with dies in silence, and the pack waits for it while its heartbeats go on:
+    after the deadline the run ends by itself.
     """
     axes = {"strategy": ["lora"], "seed": [0]}
     grid = make_tiny(axes=axes, recipe=LONG, compute=STEPWISE, checkpoint=OFTEN)
-    running = grid.start()
+    running = grid.start(env={"FINEGRID_STALL_S": "20", "FINEGRID_SILENCE_S": "20"})
     wait_until(lambda: cell_ids(grid), what="a first checkpoint")
     size = psutil.Process(running.pid).memory_info().vms
     resource.prlimit(running.pid, resource.RLIMIT_AS, (size, size))
-    try:
-        if running.wait(40).returncode == 0:
-            pytest.skip("the allocator had enough in reserve to come to the end")
-    except AssertionError:
-        assert grid.count("done") == 0
+    if running.wait(150).returncode == 0:
+        pytest.skip("the allocator had enough in reserve to come to the end")
+    assert grid.count("done") == 0
     grid.run_until_done(3, "--retry-failed")
     assert grid.dump() == clean_dump(grid)

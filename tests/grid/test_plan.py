@@ -199,3 +199,31 @@ def test_makespan() -> None:
     assert makespan([3, 3, 2, 2, 2], 2) == 7
     assert makespan([], 3) == 0
     assert makespan([1, 1], 5) == 1
+
+
+T4_RAN_OUT = Row(CellState.FAILED, FailureKind.OUT_OF_MEMORY, "does not fit [GPU memory: 14.7 GiB]")
+
+
+@pytest.mark.parametrize(
+    ("memory", "runs"),
+    [((15_360 * 2**20,), False), ((24 * 2**30,), True), ((24 * 2**30, 15_360 * 2**20), False), ((), False)],
+)
+def test_what_ran_out_of_memory_runs_again_on_a_larger_gpu(memory: tuple[int, ...], runs: bool) -> None:
+    devices = Devices(cpus=8, gpus=max(1, len(memory)), gpu_memory_bytes=memory)
+    cell = dataclasses.replace(CELL, compute=dataclasses.replace(CELL.compute, device="auto"))
+    plan = make_plan([cell], {cell.cell_id: T4_RAN_OUT}, devices)
+    assert plan.num_cells == int(runs)
+    if runs:
+        reason = plan.packs[0].cells[0].reason
+        assert reason.endswith("tried again, the GPUs have 24.0 GiB now")
+    else:
+        assert "waits for a larger device" in plan.waiting[0].reason
+
+
+def test_a_larger_gpu_is_nothing_to_a_cell_for_the_cpu_or_without_a_note() -> None:
+    large = Devices(cpus=8, gpus=1, gpu_memory_bytes=(80 * 2**30,))
+    on_cpu = dataclasses.replace(CELL, compute=dataclasses.replace(CELL.compute, device="cpu"))
+    assert make_plan([on_cpu], {on_cpu.cell_id: T4_RAN_OUT}, large).num_cells == 0
+    unknown = dataclasses.replace(T4_RAN_OUT, reason="does not fit")
+    cell = dataclasses.replace(CELL, compute=dataclasses.replace(CELL.compute, device="auto"))
+    assert make_plan([cell], {cell.cell_id: unknown}, large).num_cells == 0
