@@ -70,13 +70,16 @@ class Page:
     """Written beside the page."""
 
 
-def page_of(results: Results, facts: Facts, questions: Questions | None = None) -> Page:
+def page_of(
+    results: Results, facts: Facts, questions: Questions | None = None, *, has_cell_pages: bool = False
+) -> Page:
     """Work out a report.
 
     Args:
         results: a loaded store.
         facts: of the same store.
         questions: what to answer besides; None: nothing.
+        has_cell_pages: pages of single cells are written beside it, so that it may refer to them.
     Returns:
         the page; equal stores and questions give equal pages.
     Raises:
@@ -85,7 +88,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None) 
     material = Material(results=results, select_on=facts.select_on)
     metric, style, found = material.metric, material.style, material.found
     compared, best = material.compared, material.best
-    paged = frozenset(paged_cells(results))
+    paged = frozenset(paged_cells(results)) if has_cell_pages else frozenset()
     marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)
@@ -108,18 +111,17 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None) 
         provenance=provenance_listings(results, facts, found),
         marks=mark_listing(results),
         failures=failure_listings(results, facts),
-        cells=_cell_listing(material, facts),
+        cells=_cell_listing(material, facts, paged),
         paged=paged,
         tables=_tables(results, facts, found, compared, best, answers),
     )
 
 
-def _cell_listing(material: Material, facts: Facts) -> Listing | None:
+def _cell_listing(material: Material, facts: Facts, paged: frozenset[str]) -> Listing | None:
     """Cells with pages: id, title, state and score."""
-    wanted = set(paged_cells(material.results))
     rows = []
     for cell in material.results.declared.to_dict("records"):
-        if cell["cell_id"] in wanted:
+        if cell["cell_id"] in paged:
             score = material.mean_of(material.metric, [cell["cell_id"]])
             text = "" if score is None else material.style.text(score)
             css = "failed" if cell["state"] == "failed" else ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from analysis.arms import Estimate, estimates
+from analysis.arms import Estimate
 from analysis.comparing import Comparison, compare
 from analysis.loading import Results
 from analysis.style import metric_style
@@ -31,9 +31,8 @@ def main_metric(results: Results, select_on: str | None) -> str:
     return PREFERRED[0]
 
 
-def brief_estimates(results: Results, metric: str) -> tuple[Estimate, ...]:
-    """Estimates on test rows; a dataset or protocol that all columns share is not repeated in every sentence."""
-    found = estimates(results, metric=metric, split=SPLIT)
+def briefly_named(found: Sequence[Estimate]) -> tuple[Estimate, ...]:
+    """The same estimates; a dataset or protocol that all columns share is not repeated in every sentence."""
     shared = [axis for axis in ("dataset", "protocol") if len({one.column[axis] for one in found}) == 1]
     return tuple(replace(one, column=one.column.without(*shared)) for one in found)
 

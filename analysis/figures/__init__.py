@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.figures.bars import metric_bars
-    from analysis.figures.confusion import confusion, confusion_matrix
+    from analysis.figures.calibration import reliability
+    from analysis.figures.confusions import confusion, confusion_matrix
     from analysis.figures.costs import score_against_cost, score_against_costs, trained_parameters
     from analysis.figures.differences import difference_heatmap
     from analysis.figures.labels import label_distribution, label_scores
     from analysis.figures.learning import learning_curves
     from analysis.figures.material import Material
     from analysis.figures.pr_auc import pr_auc_bars, pr_auc_differences
-    from analysis.figures.reliability import reliability
     from analysis.figures.sizes import size_curves
     from analysis.figures.strategies import strategy_table
     from analysis.figures.thresholds import threshold_curves
@@ -46,14 +46,14 @@ __all__ = [
 
 _HOMES = {
     "bars": ("metric_bars",),
-    "confusion": ("confusion", "confusion_matrix"),
+    "confusions": ("confusion", "confusion_matrix"),
     "costs": ("score_against_cost", "score_against_costs", "trained_parameters"),
     "differences": ("difference_heatmap",),
     "labels": ("label_distribution", "label_scores"),
     "learning": ("learning_curves",),
     "material": ("Material",),
     "pr_auc": ("pr_auc_bars", "pr_auc_differences"),
-    "reliability": ("reliability",),
+    "calibration": ("reliability",),
     "sizes": ("size_curves",),
     "strategies": ("strategy_table",),
     "thresholds": ("threshold_curves",),

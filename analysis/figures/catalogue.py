@@ -13,14 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.bars import plan_metric_bars
-from analysis.figures.confusion import plan_confusion
+from analysis.figures.calibration import plan_reliability
+from analysis.figures.confusions import plan_confusion
 from analysis.figures.costs import plan_score_against_cost, plan_trained_parameters
 from analysis.figures.differences import plan_published_differences, plan_strategy_differences
 from analysis.figures.labels import plan_label_distribution, plan_label_ends, plan_label_scores
 from analysis.figures.learning import plan_learning_curves
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw
 from analysis.figures.pr_auc import plan_pr_auc, plan_pr_auc_differences
-from analysis.figures.reliability import plan_reliability
 from analysis.figures.sizes import plan_size_curves
 from analysis.figures.strategies import plan_strategy_table
 from analysis.figures.thresholds import plan_best_thresholds, plan_threshold_curves

@@ -114,7 +114,7 @@ def _rest(arm: Point) -> str:
 
 def plan_published_differences(material: Material) -> Drawn:
     """Our cells minus the published ones with the same model, strategy, label count and rows."""
-    frame = against_published(material.found) if material.metric == "accuracy" else None
+    frame = against_published(material.whole) if material.metric == "accuracy" else None
     if frame is None or not len(frame):
         raise NothingToDraw("no arm has the model, strategy, label count and rows of a published cell")
     records: list[dict[str, Any]] = frame.to_dict("records")

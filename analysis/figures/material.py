@@ -15,10 +15,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from analysis.answers import BestArm, best_arms
-from analysis.arms import Estimate, Point, columns_of
+from analysis.arms import Estimate, Point, columns_of, estimates
 from analysis.comparing import Comparison
 from analysis.loading import COST_SPLIT, Results
-from analysis.report_numbers import SPLIT, brief_estimates, compared_pairs, main_metric
+from analysis.report_numbers import SPLIT, briefly_named, compared_pairs, main_metric
 from analysis.style import MetricStyle, metric_style
 from analysis.tables import Table
 
@@ -69,9 +69,14 @@ class Material:
         return metric_style(self.metric)
 
     @functools.cached_property
+    def whole(self) -> tuple[Estimate, ...]:
+        """Every arm in every column, on test rows, with all axes."""
+        return estimates(self.results, metric=self.metric, split=SPLIT)
+
+    @functools.cached_property
     def found(self) -> tuple[Estimate, ...]:
-        """Every arm in every column."""
-        return brief_estimates(self.results, self.metric)
+        """The same without a dataset or protocol that all columns share: they are in no title."""
+        return briefly_named(self.whole)
 
     @functools.cached_property
     def _compared(self) -> tuple[tuple[Comparison, ...], str]:
