@@ -19,6 +19,7 @@ _DESCRIPTIONS = {
     ".gitignore": "what git leaves alone",
     "LICENSE": "Apache License 2.0",
     "README.md": "this page",
+    "examples/colab.ipynb": "notebook for one GPU: install, run and resume, heatmap, answers, report",
     "grid/store/migrations/script.py.mako": "template of a new migration",
     "pyproject.toml": "packaging, version ranges, and the settings of ruff, mypy, pytest and import-linter",
     "tests/golden/cell_ids.json": "ids of known cells: they may never change",
