@@ -24,6 +24,8 @@ SCORES: Final = (
     "recall_weighted",
     "f1_macro_at_label_thresholds",
     "f1_micro_at_label_thresholds",
+    "f1_samples_at_label_thresholds",
+    "subset_accuracy_at_label_thresholds",
     "hamming_loss",
     "loss",
     "ece",
