@@ -96,6 +96,8 @@ class Config:
     tuning: Tuning | None
     baselines: tuple[Strategy, ...]
     keep_weights: str
+    prices: Mapping[str, float]
+    """Dollars an hour by kind of device: `cpu` (one core), `gpu`, or a kind such as A10G."""
     document: Mapping[str, Any]
     """What the file and --set said, as plain values."""
 
@@ -275,6 +277,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         tuning=tuning,
         baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
         keep_weights=file.keep_weights,
+        prices=file.prices,
         document=document,
     )
     problems = _check_size(config, allow_large) or _check_combinations(config)

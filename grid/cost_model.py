@@ -65,6 +65,8 @@ class MeasuredCell:
     """Its share of the device: training and evaluation."""
     guessed: float
     """Seconds that the arithmetic says for it."""
+    memory_bytes: int | None = None
+    """Most that its pack took of a device."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,11 @@ class CostModel:
                 factor, cells = self._stretch[key]
                 return Estimated(seconds=guessed * factor, basis=f"arithmetic stretched by {cells} cells {what}")
         return Estimated(seconds=guessed, basis=ARITHMETIC)
+
+    def memory_bytes(self, kind: Kind) -> int | None:
+        """The most that packs with cells of a kind took of a device; None: none is known."""
+        known = [cell.memory_bytes for cell in self._by_kind.get(kind, ()) if cell.memory_bytes]
+        return max(known, default=None)
 
     @cached_property
     def _by_kind(self) -> Mapping[Kind, list[MeasuredCell]]:
@@ -217,6 +224,7 @@ def measured_cells(
                 made=made,
                 seconds=float(costs["train_seconds"]) + evaluated,
                 guessed=guess[cell.cell_id],
+                memory_bytes=round(costs.get("peak_memory_bytes") or 0) or None,
             )
         )
     return tuple(found)

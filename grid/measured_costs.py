@@ -17,7 +17,7 @@ from grid.store.problems import explained
 from jobs.spec import CellSpec, from_json
 from jobs.storage import Layout
 
-MOST_CELLS: Final = 2000
+MOST_CELLS: Final = 500
 """The newest so many are enough, and reading them takes no time."""
 
 

@@ -18,7 +18,7 @@ from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
 from grid.patience import Patience, declared_budget_s
 from grid.plan import Plan, PlannedCell, make_plan, without
-from grid.plan_totals import Totals, pack_totals, plan_totals
+from grid.plan_totals import Totals, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.store import CellRow, Store, peek, schema
@@ -104,9 +104,9 @@ class Outlook:
         """What the plan takes: the whole, and each pack in its order."""
         device = device_kind(self.devices, self.config.compute.device)
         cpus = max((pack.resources.cpus for pack in self.plan.packs), default=1)
-        known = {"costs": self.costs(self.devices, cpus), "prices": self.config.prices}
-        packs = tuple(pack_totals(pack, device, **known) for pack in self.plan.packs)
-        return plan_totals(self.plan, device, **known), packs
+        costs, prices = self.costs(self.devices, cpus), self.config.prices
+        packs = tuple(pack_totals(pack, device, costs=costs, prices=prices) for pack in self.plan.packs)
+        return sum_of(packs), packs
 
     def available(self) -> tuple[Plan, tuple[PlannedCell, ...]]:
         """The plan without unavailable models, and their cells."""

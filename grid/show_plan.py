@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -12,19 +12,23 @@ from rich.table import Table
 
 from grid.identity import is_provisional
 from grid.plan import Plan, PlannedCell, PlannedPack
+from grid.plan_totals import Totals
 from jobs.errors import one_line
 from jobs.spec import to_json
 
 MAX_CELLS_SHOWN = 300
+AllTotals = tuple[Totals, Sequence[Totals]]
+"""Of the whole plan, and of each pack in its order."""
 UNRESOLVED = "unresolved"
 
 
-def plan_json(plan: Plan, grid: str) -> dict[str, Any]:
+def plan_json(plan: Plan, grid: str, totals: AllTotals) -> dict[str, Any]:
     """Turn a plan into plain JSON values.
 
     Args:
         plan: any plan.
         grid: the grid's name.
+        totals: what it takes, as a whole and pack by pack.
 
     Returns:
         totals, packs with their cells, and what is left alone.
@@ -36,19 +40,27 @@ def plan_json(plan: Plan, grid: str) -> dict[str, Any]:
         "waiting": len(plan.waiting),
         "parallel_packs": plan.parallel,
         "estimated_seconds": round(plan.estimated_seconds, 1),
+        "totals": _totals_json(totals[0]),
         "unresolved": unresolved(plan),
-        "packs": [_pack_json(pack) for pack in plan.packs],
+        "packs": [_pack_json(pack, one) for pack, one in zip(plan.packs, totals[1], strict=True)],
         "skipped": [_cell_json(planned) for planned in plan.skipped],
     }
 
 
-def _pack_json(pack: PlannedPack) -> dict[str, Any]:
+def _totals_json(totals: Totals) -> dict[str, Any]:
+    rounded = {"device_hours": round(totals.device_hours, 4)}
+    rounded |= {} if totals.dollars is None else {"dollars": round(totals.dollars, 2)}
+    return vars(totals) | rounded
+
+
+def _pack_json(pack: PlannedPack, totals: Totals) -> dict[str, Any]:
     return {
         "pack_id": pack.pack_id,
         "base": pack.base_key,
         "resources": to_json(pack.resources),
         "estimated_seconds": round(pack.estimated_seconds, 1),
         "estimate_rests_on": pack.basis,
+        "totals": _totals_json(totals),
         "cells": [_cell_json(planned) for planned in pack.cells],
     }
 
@@ -83,18 +95,22 @@ def unresolved(plan: Plan) -> list[str]:
     return list(names)
 
 
-def render_plan(plan: Plan, grid: str, console: Console, *, max_cells: int = MAX_CELLS_SHOWN) -> None:
+def render_plan(
+    plan: Plan, grid: str, console: Console, totals: AllTotals, *, max_cells: int = MAX_CELLS_SHOWN
+) -> None:
     """Print a plan for people.
 
     Args:
         plan: any plan.
         grid: the grid's name.
         console: where to.
+        totals: what it takes, as a whole and pack by pack.
         max_cells: cells listed; of a larger plan the rest is counted.
     """
     console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}")
     if plan.packs:
-        console.print(_pack_table(plan))
+        console.print(_totals_line(plan, totals[0]))
+        console.print(_pack_table(plan, totals[1]))
         console.print(_cell_table(plan, max_cells))
     if plan.waiting:
         console.print(_waiting_table(plan, max_cells))
@@ -110,21 +126,40 @@ def _headline(plan: Plan) -> str:
     parts += [f"{len(plan.done):,} done"] if plan.done else []
     parts += [f"{len(plan.waiting):,} failed and waiting"] if plan.waiting else []
     if plan.packs:
-        parts.append(f"about {duration(plan.estimated_seconds)} (rough estimate)")
+        parts.append(f"about {duration(plan.estimated_seconds)}")
     return "; ".join(parts)
 
 
-def _pack_table(plan: Plan) -> Table:
-    table = Table("pack", "base", "cells", "cpus", "gpus", "estimate", "why", title="Packs, in the order they start")
-    for pack in plan.packs:
+def _totals_line(plan: Plan, totals: Totals) -> str:
+    """Everything estimated, and what it rests on."""
+    has_gpus = any(pack.resources.gpus for pack in plan.packs)
+    hours = f"{totals.device_hours:,.2g}" if totals.device_hours < 10 else f"{totals.device_hours:,.0f}"
+    parts = [
+        f"{totals.rows:,} rows, {totals.steps:,} steps",
+        f"{hours} {'GPU' if has_gpus else 'core'} hours",
+        *([] if totals.dollars is None else [f"about ${totals.dollars:,.2f}"]),
+        f"up to {size(totals.memory_bytes)} a {'GPU' if has_gpus else 'process'}",
+        f"{size(totals.disk_bytes)} of disk",
+    ]
+    bases = Counter(pack.basis for pack in plan.packs)
+    rests = ", ".join(f"{basis} ({count} packs)" if len(bases) > 1 else basis for basis, count in bases.most_common(3))
+    return f"estimated: {'; '.join(parts)}; rests on {rests}"
+
+
+def _pack_table(plan: Plan, totals: Sequence[Totals]) -> Table:
+    columns = ("pack", "base", "cells", "steps", "cpus", "gpus", "memory", "estimate", "why")
+    table = Table(*columns, title="Packs, in the order they start")
+    for pack, one in zip(plan.packs, totals, strict=True):
         reasons = Counter(one_line(planned.reason, limit=60) for planned in pack.cells)
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
         table.add_row(
             pack.pack_id,
             _plain(_short_base(pack.base_key)),
             str(len(pack.cells)),
+            f"{one.steps:,}",
             str(pack.resources.cpus),
             f"{pack.resources.gpus:g}",
+            size(one.memory_bytes),
             duration(pack.estimated_seconds),
             _plain(why),
         )
@@ -167,6 +202,11 @@ def _all_cells(plan: Plan) -> Iterable[PlannedCell]:
     for pack in plan.packs:
         yield from pack.cells
     yield from plan.skipped
+
+
+def size(num_bytes: int) -> str:
+    """Write a number of bytes for people: `850 MB`, `3.2 GB`."""
+    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
 
 
 def duration(seconds: float) -> str:

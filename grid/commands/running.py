@@ -12,6 +12,7 @@ from grid.commands.shared import (
     Config,
     DryOption,
     HoursOption,
+    IndexOption,
     JsonOption,
     LocalOption,
     ResultsOption,
@@ -42,6 +43,7 @@ def run_command(
     skip_unavailable: SkipOption = False,
     local: LocalOption = False,
     max_hours: HoursOption = None,
+    index: IndexOption = None,
 ) -> None:
     """Run a grid, or what is left of it: the same command again resumes."""
     guarded(
@@ -57,6 +59,7 @@ def run_command(
                 skip_unavailable=skip_unavailable,
                 local=local,
                 max_hours=max_hours,
+                index=index,
             )
         ),
         as_json=as_json,
@@ -225,7 +228,7 @@ def _dry_run(options: RunOptions) -> int:
     outlook = look_ahead(options)
     check_offline(outlook)
     if options.as_json:
-        say(json.dumps(plan_json(outlook.plan, outlook.config.name), allow_nan=False))
+        say(json.dumps(plan_json(outlook.plan, outlook.config.name, outlook.totals()), allow_nan=False))
     else:
-        render_plan(outlook.plan, outlook.config.name, for_results())
+        render_plan(outlook.plan, outlook.config.name, for_results(), outlook.totals())
     return 0

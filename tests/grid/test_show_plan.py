@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from grid.cost_model import CostModel
 from grid.devices import Devices
 from grid.plan import Plan, make_plan
-from grid.show_plan import duration, plan_json, render_plan
+from grid.plan_totals import pack_totals, sum_of
+from grid.show_plan import AllTotals, duration, plan_json, render_plan
 from jobs.spec import CellState, FailureKind
 from tests.grid.documents import cells_of
 from tests.grid.test_plan import Row
@@ -24,8 +26,13 @@ HUB: dict[str, Any] = {
 
 def text_of(plan: Plan, **options: Any) -> str:
     stream = io.StringIO()
-    render_plan(plan, "small", Console(file=stream, width=200, force_terminal=False), **options)
+    render_plan(plan, "small", Console(file=stream, width=200, force_terminal=False), totals_of(plan), **options)
     return stream.getvalue()
+
+
+def totals_of(plan: Plan) -> AllTotals:
+    packs = [pack_totals(pack, "cpu", costs=CostModel(), prices={"cpu": 3600.0}) for pack in plan.packs]
+    return sum_of(packs), packs
 
 
 def plan_of(states: dict[str, Row] | None = None, **changes: Any) -> Plan:
@@ -41,7 +48,7 @@ def test_people_see_cells_packs_reasons_and_totals() -> None:
     }
     text = text_of(plan_of(states))
     assert "6 cells to run in 3 packs, 2 at a time; 1 done; 1 failed and waiting" in text
-    assert "rough estimate" in text
+    assert "rests on arithmetic alone" in text and "steps" in text and "core hours" in text
     for cell in cells[1:]:
         assert cell.cell_id in text
     assert cells[0].cell_id not in text
@@ -63,7 +70,7 @@ def test_a_large_plan_is_cut_for_people_not_for_programs() -> None:
     text = text_of(plan, max_cells=10)
     assert "and 190 more cells" in text
     assert len(text.splitlines()) < 60
-    assert sum(len(pack["cells"]) for pack in plan_json(plan, "small")["packs"]) == 200
+    assert sum(len(pack["cells"]) for pack in plan_json(plan, "small", totals_of(plan))["packs"]) == 200
 
 
 def test_names_cannot_drive_the_terminal() -> None:
@@ -77,7 +84,8 @@ def test_names_cannot_drive_the_terminal() -> None:
 
 def test_json_is_complete_and_plain() -> None:
     cells = cells_of(**HUB)
-    document = json.loads(json.dumps(plan_json(plan_of({cells[0].cell_id: Row(CellState.DONE)}, **HUB), "small")))
+    half_done = plan_of({cells[0].cell_id: Row(CellState.DONE)}, **HUB)
+    document = json.loads(json.dumps(plan_json(half_done, "small", totals_of(half_done))))
     assert (document["grid"], document["to_run"], document["done"], document["waiting"]) == ("small", 3, 1, 0)
     assert document["unresolved"] == ["model owner/model", "data owner/rows"]
     (skipped,) = document["skipped"]
@@ -87,6 +95,18 @@ def test_json_is_complete_and_plain() -> None:
     assert all(entry["provisional"] for entry in entries)
     assert {entry["model_revision"] for entry in entries} == {"unresolved"}
     assert entries[0]["axes"]["model"] == "owner/model"
+
+
+def test_totals_are_sums_of_the_packs_and_prices_follow_from_them() -> None:
+    plan = plan_of()
+    document = plan_json(plan, "small", totals_of(plan))
+    whole, packs = document["totals"], [pack["totals"] for pack in document["packs"]]
+    assert whole["steps"] == sum(one["steps"] for one in packs) > 0
+    assert whole["memory_bytes"] == max(one["memory_bytes"] for one in packs)
+    seconds = sum(pack.estimated_seconds * pack.resources.cpus for pack in plan.packs)
+    assert whole["device_hours"] == pytest.approx(seconds / 3600, abs=1e-3)
+    assert whole["dollars"] == pytest.approx(seconds, rel=0.01)  # a dollar a second and core
+    assert f"${whole['dollars']:,.2f}" in text_of(plan)
 
 
 def test_nothing_to_do() -> None:
