@@ -18,10 +18,10 @@ TORCH := $(shell grep '^torch==' constraints.txt)
 # One line a package instead of silence or a flood; pip's errors go to standard error and stay whole.
 BRIEF := sed -Eun 's/^(.{110}).*/\1…/; s/^ *(Downloading|Installing collected|Successfully installed) /  \1 /p'
 
-.PHONY: help venv demo test check style faults published chaos bench tree
+.PHONY: help venv demo test check style faults published chaos cluster-test bench tree
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##  */  make \1: /p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*##  */  make \1: /p' Makefile
 
 venv: $(STAMP)  ## set up .venv; nothing happens when it is up to date
 
@@ -62,6 +62,9 @@ published: venv  ## every table and figure of the five published experiments, on
 
 chaos: venv  ## random kills of a real grid, then the comparison with the undisturbed one: make chaos KILLS=200 SEED=7
 	@$(BIN)/python -m tests.chaos --kills $(KILLS) $(if $(SEED),--seed $(SEED))
+
+cluster-test: venv  ## `ray up` for real: three machines by ssh on loopback, inside namespaces (root; 5 minutes)
+	@$(BIN)/python -m tests.cluster.loopback
 
 bench: venv  ## measure packed training on your model and data: make bench MODEL=DIR DATA=DIR (see benchmarks/README.md)
 	@if [ -z "$(MODEL)" ] || [ -z "$(DATA)" ]; then \

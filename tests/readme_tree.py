@@ -28,6 +28,7 @@ _DESCRIPTIONS = {
     "analysis/templates/report.html.j2": "the page of a report",
     "analysis/templates/report.js": "what is behind a tile: shown on hover, focus and tap",
     "analysis/published_results.csv": "published numbers of five experiments, with their sources: reference data",
+    "benchmarks/results/fleet.json": "simulated: makespans of 10,000 cells on 1, 8 and 64 GPUs, in four ways",
     "benchmarks/results/orchestration.json": "measured: overhead of a grid of 10,000 cells, its planning and reading",
     "benchmarks/results/step-table.json": "measured: time of a packed step and peak memory over the number of cells",
     "benchmarks/results/step-table.png": "the same as a figure",
