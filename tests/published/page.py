@@ -22,36 +22,54 @@ class Made:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Section:
-    """One heading with a run and a table."""
+class Run:
+    """A small run of a shipped config."""
 
-    title: str
-    run: tuple[str, ...]
-    made: tuple[Made, ...]
+    words: tuple[str, ...]
 
     @property
     def config(self) -> str:
         """The shipped config that is run."""
-        return self.run[3]
+        return self.words[3]
 
     @property
     def overrides(self) -> list[str]:
         """The value of each --set."""
-        return [self.run[place + 1] for place, word in enumerate(self.run) if word == "--set"]
+        return [self.words[place + 1] for place, word in enumerate(self.words) if word == "--set"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """One heading with a run and a table."""
+
+    title: str
+    run: Run
+    made: tuple[Made, ...]
+
+
+def runs() -> list[Run]:
+    """All runs of the page."""
+    return _runs(PAGE.read_text("utf-8"))
 
 
 def sections() -> dict[str, Section]:
-    """All sections of the page, by title."""
+    """All sections with a table, by title."""
     parts = re.split(r"^##+ (.+)$", PAGE.read_text("utf-8"), flags=re.MULTILINE)[1:]
-    return {title: _section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True)}
+    found = [_section(title, text) for title, text in zip(parts[::2], parts[1::2], strict=True) if "|-|" in text]
+    return {section.title: section for section in found}
+
+
+def _runs(text: str) -> list[Run]:
+    blocks = re.findall(r"^```sh\n(.+?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    return [Run(words=tuple(shlex.split(block.replace("\\\n", " ")))) for block in blocks]
 
 
 def _section(title: str, text: str) -> Section:
-    (run,) = re.findall(r"^```sh\n(.+?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    (run,) = _runs(text)
     rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
     return Section(
         title=title,
-        run=tuple(shlex.split(run.replace("\\\n", " "))),
+        run=run,
         made=tuple(
             Made(published=published, command=tuple(shlex.split(command.strip("`"))), file=file.strip("`"))
             for published, command, file in rows[1:]

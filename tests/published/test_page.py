@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analysis.figures.catalogue import FIGURES
 from analysis.published import published
 from grid.cells import declared_cells
-from grid.config import load_config
+from grid.config import load_config, shipped_configs
 from grid.resolve import OfflineResolver
-from tests.published.page import RESULTS, Section, sections
+from tests.published.page import RESULTS, Run, Section, runs, sections
 
 CONFIG_OF = {
     "goemotions-balanced": "goemotions-balanced",
@@ -47,12 +49,17 @@ def test_every_published_experiment_has_its_section() -> None:
     assert set(CONFIG_OF.values()) <= set(sections())
 
 
-@pytest.mark.parametrize("section", sections().values(), ids=lambda section: section.title)
-def test_the_small_run_is_a_grid_of_its_config(section: Section) -> None:
-    assert section.run[:3] == ("python", "-m", "grid.run")
-    assert section.title == section.config or section.title == "Rate by epochs"
-    cells = declared_cells(load_config(section.config, overrides=section.overrides), OfflineResolver())
-    assert len(cells) > 1 and {cell.data.source for cell in cells} == {"builtin"}
+def test_every_shipped_config_has_a_small_run() -> None:
+    assert {run.config for run in runs()} == set(shipped_configs())
+
+
+@pytest.mark.parametrize("run", runs(), ids=lambda run: run.config)
+def test_each_small_run_is_a_grid_of_its_config(run: Run, tmp_path: Path) -> None:
+    assert run.words[:3] == ("python", "-m", "grid.run")
+    config = load_config(run.config, overrides=[text.replace("DATA", str(tmp_path)) for text in run.overrides])
+    cells = declared_cells(config, OfflineResolver(fingerprint=lambda data: "1"))
+    assert config.name == run.config and len(cells) > 1
+    assert {cell.data.source for cell in cells} == {"files" if run.config == "goemotions-local" else "builtin"}
     assert all(cell.model is None or cell.model.source == "tiny" for cell in cells)
 
 
