@@ -22,6 +22,7 @@ from tests.jobs.training.helpers import cache_without_dropout, engine_for, make_
 from tests.jobs.training.trainer_reference import Reference, plain_name, train_with_trainer
 
 LORA = LoraSpec(r=4, alpha=8)
+FEED_FORWARD = LoraSpec(r=4, alpha=8, targets=("query", "intermediate.dense", "output.dense"), layers=(1,))
 NUM_TRAIN = 34
 """Eight batches of four rows and one of two."""
 LONGEST = 40
@@ -50,11 +51,17 @@ class Case:
     strategy: Strategy
     mode: str = "resident"
     accumulation: int = 1
+    kind: str = "nf4"
+    lora: LoraSpec = LORA
 
     def __str__(self) -> str:
         """Name of the test."""
         mode = f"-{self.mode}" if self.strategy is Strategy.QLORA else ""
-        return f"{self.family}-{self.strategy}{mode}" + ("-accumulation" if self.accumulation > 1 else "")
+        parts = [f"{self.family}-{self.strategy}{mode}"]
+        parts += ["accumulation"] if self.accumulation > 1 else []
+        parts += [self.kind] if self.kind != "nf4" else []
+        parts += ["feed-forward"] if self.lora != LORA else []
+        return "-".join(parts)
 
     @property
     def recipe(self) -> RecipeSpec:
@@ -71,6 +78,11 @@ class Case:
         )
 
     @property
+    def quantization(self) -> QuantizationSpec | None:
+        """4-bit storage of qlora."""
+        return QuantizationSpec(type=self.kind) if self.strategy is Strategy.QLORA else None
+
+    @property
     def zero(self) -> dict[str, slice]:
         """What is left out because its true gradient is zero."""
         return ZERO_GRADIENT.get(self.family, {}) if self.strategy is Strategy.FULL else {}
@@ -84,6 +96,8 @@ CASES = (
     *(Case(family=family, strategy=Strategy.HEAD) for family in FIVE),
     *(Case(family=family, strategy=Strategy.FULL) for family in ALL),
     *(Case(family=family, strategy=Strategy.LORA, accumulation=2) for family in ("bert", "llama")),
+    Case(family="llama", strategy=Strategy.QLORA, mode="quantized", kind="fp4"),
+    Case(family="bert", strategy=Strategy.LORA, lora=FEED_FORWARD),
 )
 
 
@@ -93,7 +107,14 @@ def test_one_cell_trains_as_with_hf_trainer(case: Case, cache: Path, tmp_path: P
     own_cache = cache_without_dropout(case.family, cache, tmp_path / "cache")
     base = load(case, own_cache)
     run = make_run(
-        base, 11, strategy=case.strategy, recipe=case.recipe, lora=LORA, num_train=NUM_TRAIN, longest=LONGEST
+        base,
+        11,
+        strategy=case.strategy,
+        recipe=case.recipe,
+        lora=case.lora,
+        num_train=NUM_TRAIN,
+        longest=LONGEST,
+        **({"quantization": case.quantization} if case.quantization else {}),
     )
     expected = train_with_trainer(
         run, base, family=case.family, cache=own_cache, folder=tmp_path / "trainer", watched=case.zero
@@ -111,7 +132,7 @@ def load(case: Case, cache: Path) -> Base:
     base = tiny_base(
         case.family,
         cache,
-        quantization=QuantizationSpec() if case.strategy is Strategy.QLORA else None,
+        quantization=case.quantization,
         mode=case.mode,
         trainable=case.strategy is Strategy.FULL,
     )
