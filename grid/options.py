@@ -31,8 +31,14 @@ class RunOptions:
     skip_unavailable: bool = False
     local: bool = False
     """In this process, without Ray."""
+    index: str | None = None
+    """Name of the variable with the URL of a PostgreSQL database, for a new store whose index is to be there."""
     max_hours: float | None = None
     """The run ends in order after so long, to be continued; None: it takes as long as it needs."""
+    budget: str | None = None
+    """As `max_hours`, in hours or in dollars: `4h`, `$20`."""
+    on: str | None = None
+    """Devices to plan for that are not here (dry runs): `8xA10G`."""
 
     def results_folder(self, grid: str) -> Path:
         """The absolute results folder; of a URL, the one that stands for it on this machine.

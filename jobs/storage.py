@@ -6,6 +6,7 @@ root/
   checkpoints/<cell_id>/...
   logs/<epoch>-<pack_id>.jsonl
   report/  report/heatmaps/  report/tables/
+  index.json    only where the index is in PostgreSQL: the name of the variable that says where, and the schema
   ballast       space kept back while a run goes on, given up when the disk is full
   store.json  lease/  journal.jsonl    only on network and FUSE folders, where the index itself lies in the cache folder
   tmp/          folders being written
@@ -130,6 +131,11 @@ class Layout:
     def identity(self) -> Path:
         """Names the store where its index lies elsewhere."""
         return self.root / "store.json"
+
+    @property
+    def index_place(self) -> Path:
+        """Says where the index is when it is in a database."""
+        return self.root / "index.json"
 
     @property
     def lease(self) -> Path:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from grid.commands.shared import (
+    BudgetOption,
     Config,
     DryOption,
     HoursOption,
     IndexOption,
     JsonOption,
     LocalOption,
+    OnOption,
     ResultsOption,
     RetryOption,
     SetOption,
@@ -44,6 +46,7 @@ def run_command(
     local: LocalOption = False,
     max_hours: HoursOption = None,
     index: IndexOption = None,
+    budget: BudgetOption = None,
 ) -> None:
     """Run a grid, or what is left of it: the same command again resumes."""
     guarded(
@@ -60,6 +63,7 @@ def run_command(
                 local=local,
                 max_hours=max_hours,
                 index=index,
+                budget=budget,
             )
         ),
         as_json=as_json,
@@ -74,9 +78,24 @@ def plan(
     as_json: JsonOption = False,
     yes: YesOption = False,
     retry_failed: RetryOption = None,
+    on: OnOption = None,
 ) -> None:
-    """Show cells, packs and reasons: `run --dry-run`."""
-    run_command(config, results, set_, dry_run=True, as_json=as_json, yes=yes, retry_failed=retry_failed)
+    """Show cells, packs, reasons and what it will take: `run --dry-run`."""
+    guarded(
+        lambda: _dry_run(
+            options_of(
+                config=config,
+                results=results,
+                set_=set_,
+                dry_run=True,
+                as_json=as_json,
+                yes=yes,
+                retry_failed=retry_failed,
+                on=on,
+            )
+        ),
+        as_json=as_json,
+    )
 
 
 @app.command("init")

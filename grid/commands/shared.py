@@ -49,6 +49,14 @@ Config = Annotated[str | None, typer.Argument(help="A config file or the name of
 ResultsOption = Annotated[
     str | None, typer.Option("--results", help="Results folder or URL (s3://...); default: results/<grid name>.")
 ]
+IndexOption = Annotated[
+    str | None,
+    typer.Option(
+        "--index",
+        metavar="VARIABLE",
+        help="Name of a variable with a postgresql:// URL: the index of a new store goes there; it is remembered.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the config, such as axes.seed=[0,1]."),
@@ -75,6 +83,13 @@ HoursOption = Annotated[
         max=100_000,
         help="End in order after so long (exit code 5); the same command goes on.",
     ),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option("--budget", help="End in order when it is spent (exit code 5): 4h, 90m, or '$20' with `prices`."),
+]
+OnOption = Annotated[
+    str | None, typer.Option("--on", help="Plan for devices that are not here: A10G, 8xA10G, H200, ...")
 ]
 DryOption = Annotated[bool, typer.Option("--dry-run", help="Show the plan; no network, nothing written.")]
 CellQuery = Annotated[str, typer.Argument(help="First characters of a cell id, or words of its title.")]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.ingest import utc_now
 from grid.store.states import check_step
+from grid.store.upsert import insert_into
 from jobs.errors import BugError
 from jobs.spec import CellState, PackedCell
 
@@ -115,7 +115,7 @@ def take_back(
 
 def _end_attempt(connection: Connection, key: dict[str, Any], ended: dict[str, Any], log_path: str | None) -> None:
     table = schema.attempts
-    upsert = insert(table).values(**key, **ended, log=log_path, ended_at=utc_now())
+    upsert = insert_into(connection.dialect.name, table).values(**key, **ended, log=log_path, ended_at=utc_now())
     changed: dict[str, Any] = {name: upsert.excluded[name] for name in (*ended, "ended_at")}
     changed["log"] = sa.func.coalesce(upsert.excluded.log, table.c.log)
     # The first report wins: a done or failed attempt is not rewritten by a later one.

@@ -6,10 +6,15 @@ import secrets
 import sqlite3
 from pathlib import Path
 
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
 from grid.store import schema
-from grid.store.connection import raw_cursor
+from grid.store.connection import open_writer, raw_cursor
+from grid.store.migrate import write_new_index
 from grid.store.places import index_to_read
 from grid.store.problems import explained
+from grid.store.reading import read_grid
 from jobs.durable import disk_problem, sync_folder
 from jobs.storage import Layout
 
@@ -36,8 +41,12 @@ def copy_index(root: Path, out: Path) -> Path:
         engine.dispose()
         raise disk_problem(out.parent, error) from error
     try:
-        with explained(index_to_read(Layout(root.absolute()))), raw_cursor(engine) as cursor:
-            _backup(cursor.connection, temporary)
+        with explained(index_to_read(Layout(root.absolute()))):
+            if engine.dialect.name == "sqlite":
+                with raw_cursor(engine) as cursor:
+                    _backup(cursor.connection, temporary)
+            else:
+                _copy_rows(engine, temporary)
         temporary.replace(out)
         sync_folder(out.parent)
     except OSError as error:
@@ -46,6 +55,22 @@ def copy_index(root: Path, out: Path) -> Path:
         temporary.unlink(missing_ok=True)
         engine.dispose()
     return out
+
+
+def _copy_rows(source: Engine, target: Path) -> None:
+    """The index of a server as a file; what its schema version is has been checked."""
+    with source.connect() as connection:
+        write_new_index(target, grid=read_grid(connection))
+        copy = open_writer(target)
+        try:
+            with copy.begin() as into:
+                into.execute(sa.delete(schema.meta))
+                for table in schema.metadata.sorted_tables:
+                    rows = [dict(row) for row in connection.execute(sa.select(table)).mappings()]
+                    if rows:
+                        into.execute(sa.insert(table), rows)
+        finally:
+            copy.dispose()
 
 
 def _backup(source: sqlite3.Connection, target: Path) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from grid.store.ballast import Ballast
 from grid.store.connection import leave_single_file, reading, set_patience
-from grid.store.ownership import Ownership
+from grid.store.ownership import Owner
 from grid.store.problems import DiskBroken, StoreLocked, explained
 from jobs.errors import BugError, DiskFull
 
@@ -28,7 +28,7 @@ class Books:
     Methods may be called from several threads; they wait for each other.
     """
 
-    def __init__(self, index: Path, engine: Engine, ownership: Ownership, ballast: Ballast) -> None:
+    def __init__(self, index: Path, engine: Engine, ownership: Owner, ballast: Ballast) -> None:
         """Take the engine over; `close` disposes of it."""
         self.engine = engine
         self.disk_full: str | None = None
@@ -37,6 +37,7 @@ class Books:
         self._ownership = ownership
         self._ballast = ballast
         self._reader = reading(engine)
+        self._is_file = engine.dialect.name == "sqlite"
         self._guard = threading.RLock()
         self._pid = os.getpid()
         self._broken: DiskBroken | None = None
@@ -70,7 +71,8 @@ class Books:
                 return self._transaction(self.engine, action)
             except StoreLocked:
                 # Waited for once; what still has to be said at the end of a run must not take minutes more.
-                self.exclusively(lambda engine: set_patience(engine, _SHORT_PATIENCE_S))
+                if self._is_file:
+                    self.exclusively(lambda engine: set_patience(engine, _SHORT_PATIENCE_S))
                 raise
             except DiskBroken as error:
                 self._broken = error
@@ -92,7 +94,8 @@ class Books:
         with self._guard:
             if self._ownership.is_held:
                 self._ballast.drop()
-                leave_single_file(self.engine, self._index)
+                if self._is_file:
+                    leave_single_file(self.engine, self._index)
             self.engine.dispose()
             self._ownership.release()
 

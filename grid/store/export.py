@@ -73,7 +73,7 @@ class Table:
 
 
 def export(root: Path, out: Path) -> Path:
-    """Write one row a declared cell; retired cells are left out.
+    """Write one row a declared cell; retired cells and candidates of a tuning are left out.
 
     Args:
         root: results folder.
@@ -141,7 +141,7 @@ def _cell_rows(connection: Connection) -> dict[str, Row]:
             *from_results,
         )
         .select_from(cells.outerjoin(results, results.c.cell_id == cells.c.cell_id))
-        .where(cells.c.retired.is_(False))
+        .where(cells.c.retired.is_(False), ~schema.is_candidate)
         .order_by(cells.c.position, cells.c.cell_id)
     )
     rows = {}

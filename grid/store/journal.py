@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.engine import Connection
 
 from grid.store import attempts, schema
 from grid.store.ingest import utc_now
+from grid.store.upsert import insert_if_new
 from jobs.durable import disk_problem
 from jobs.failpoints import failpoint
 from jobs.spec import CellState
@@ -87,7 +87,7 @@ def replay(connection: Connection, content: bytes, name: str) -> int:
     for line in _lines(content, name):
         if line.get("event") == "pinned":
             row = {"name": str(line["name"]), "revision": str(line["revision"]), "pinned_at": utc_now()}
-            connection.execute(insert(schema.pins).values(row).on_conflict_do_nothing())
+            insert_if_new(connection, schema.pins, row)
         elif line.get("event") == "failed" and line["cell_id"] in known:
             attempts.take_back(connection, **{name: line[name] for name in _FAILURE}, state=CellState.FAILED)
         else:

@@ -13,7 +13,7 @@ from jobs.failpoints import failpoint
 from jobs.storage import MANIFEST, AttemptName, Layout, sweep_temporary
 from jobs.temporary import sweep
 
-_OWN_TEMPORARY = re.compile(r"\.(ballast|store\.json)\.[0-9a-f]{8}\.tmp")
+_OWN_TEMPORARY = re.compile(r"\.(ballast|store\.json|index\.json)\.[0-9a-f]{8}\.tmp")
 """Files that only the owner of a store writes, or that are complete when they are needed."""
 logger = logging.getLogger(__name__)
 

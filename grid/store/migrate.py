@@ -50,13 +50,18 @@ def write_new_index(path: Path, *, grid: str) -> None:
     engine = open_writer(path)
     try:
         with explained(path):
-            upgrade(engine)
-            with engine.begin() as connection:
-                now = datetime.now(UTC).isoformat(timespec="seconds")
-                values = [{"key": "grid", "value": grid}, {"key": "created_at", "value": now}]
-                connection.execute(sa.insert(schema.meta), values)
+            fill_new_index(engine, grid=grid)
     finally:
         engine.dispose()
+
+
+def fill_new_index(engine: Engine, *, grid: str) -> None:
+    """Make the tables of the newest schema in an empty index, and say whose it is."""
+    upgrade(engine)
+    with engine.begin() as connection:
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        values = [{"key": "grid", "value": grid}, {"key": "created_at", "value": now}]
+        connection.execute(sa.insert(schema.meta), values)
 
 
 def bring_up_to_date(engine: Engine, path: Path) -> Path | None:
@@ -67,7 +72,7 @@ def bring_up_to_date(engine: Engine, path: Path) -> Path | None:
         path: the index.
 
     Returns:
-        the copy, or None when nothing had to be done.
+        the copy; None when nothing had to be done, or the index is a server's.
 
     Raises:
         UserError: a newer FineGrid wrote the index.
@@ -79,7 +84,8 @@ def bring_up_to_date(engine: Engine, path: Path) -> Path | None:
             return None
         if revision not in schema.REVISIONS:
             raise wrong_schema(path, revision, schema.REVISIONS)
-        backup = backup_index(engine, path, label=revision)
+        # A server changes its tables in one transaction, and has backups of its own.
+        backup = backup_index(engine, path, label=revision) if engine.dialect.name == "sqlite" else None
         failpoint("index.before_migration")
         upgrade(engine)
         return backup

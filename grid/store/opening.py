@@ -12,10 +12,18 @@ from grid.store import schema
 from grid.store.connection import open_writer, quick_check, reading, use_wal_where_safe
 from grid.store.copies import Copies
 from grid.store.lock import NoFileLocks
-from grid.store.migrate import bring_up_to_date, create_index
-from grid.store.ownership import Ownership
-from grid.store.places import Places, make_places
-from grid.store.problems import check_log_file, damaged_index, explained, other_grid, wrong_schema
+from grid.store.migrate import bring_up_to_date, create_index, fill_new_index
+from grid.store.ownership import Owner, Ownership
+from grid.store.places import Places, index_to_read, make_places
+from grid.store.postgres import PostgresOwnership, find_server, new_server, record_server
+from grid.store.problems import (
+    check_log_file,
+    damaged_index,
+    explained,
+    explained_server,
+    other_grid,
+    wrong_schema,
+)
 from jobs.durable import disk_problem
 from jobs.errors import UserError
 from jobs.storage import DamagedResult, Layout, complete_results, read_result
@@ -38,13 +46,51 @@ def make_root(layout: Layout) -> None:
         raise disk_problem(layout.root, error) from error
 
 
-def own(layout: Layout) -> tuple[Places, Ownership]:
+def place_index(layout: Layout, variable: str, *, grid: str) -> None:
+    """Put the index of a new store into PostgreSQL; does nothing when it is there already.
+
+    Args:
+        layout: the results folder; must exist.
+        variable: name of the variable that holds the database's URL.
+        grid: the name this store belongs to.
+
+    Raises:
+        UserError: the store has its index elsewhere, or its results are of another grid.
+        EnvironmentProblem: the database cannot be reached, or refused.
+    """
+    found = find_server(layout)
+    if found is not None and found.variable == variable:
+        return
+    if found is not None or index_to_read(layout).exists():
+        where = f"in the database that {found.variable} names" if found else "in grid.db"
+        raise UserError(f"{layout.name} has its index {where}; leave --index out, or give another --results")
+    _check_results(layout, grid)
+    server = new_server(variable)
+    engine = server.writer()
+    try:
+        with explained_server():
+            with engine.begin() as connection:
+                connection.execute(sa.schema.CreateSchema(server.schema))
+            fill_new_index(engine, grid=grid)
+            if record_server(layout, server) != server:
+                with engine.begin() as connection:
+                    connection.execute(sa.schema.DropSchema(server.schema, cascade=True))
+    finally:
+        engine.dispose()
+
+
+def own(layout: Layout) -> tuple[Places, Owner]:
     """Find the places of a store and take it.
 
     Raises:
         StoreBusy: another process has it.
-        EnvironmentProblem: the disk refused.
+        EnvironmentProblem: the disk refused, or the database cannot be reached.
     """
+    server = find_server(layout)
+    if server is not None:
+        owner = PostgresOwnership(server, layout.name)
+        owner.acquire()
+        return Places(index=layout.index_place, lock=layout.lock, ballast=layout.ballast, is_shared=False), owner
     places = make_places(layout)
     ownership = Ownership(layout, places)
     try:
@@ -59,18 +105,22 @@ def own(layout: Layout) -> tuple[Places, Ownership]:
     return places, ownership
 
 
-def open_engine(layout: Layout, places: Places, copies: Copies, *, grid: str) -> Engine:
+def open_engine(layout: Layout, places: Places, copies: Copies, owner: Owner, *, grid: str) -> Engine:
     """Open the index of a store that is ours; make or migrate it when that is needed.
 
     Raises:
         UserError: it belongs to another grid, or a newer FineGrid wrote it.
         EnvironmentProblem: it is damaged, or the disk refused.
     """
-    copies.restore()
-    if not places.index.exists():
-        _create(layout, places, grid)
-    check_log_file(places.index)
-    engine = open_writer(places.index)
+    if isinstance(owner, PostgresOwnership):
+        engine = owner.engine
+    else:
+        copies.restore()
+        if not places.index.exists():
+            _check_results(layout, grid)
+            create_index(places.index, grid=grid)
+        check_log_file(places.index)
+        engine = open_writer(places.index)
     try:
         with explained(places.index):
             _check_owner(engine, layout, places.index, grid)
@@ -91,6 +141,8 @@ def prepare(engine: Engine, index: Path) -> None:
     Raises:
         EnvironmentProblem: the index is damaged; nothing was written.
     """
+    if engine.dialect.name != "sqlite":
+        return  # a server looks after its files itself
     with explained(index):
         found = quick_check(engine)
     if found != "ok":
@@ -106,7 +158,8 @@ def last_epoch(connection: Connection) -> int:
     return int(max(found))
 
 
-def _create(layout: Layout, places: Places, grid: str) -> None:
+def _check_results(layout: Layout, grid: str) -> None:
+    """Refuse to make an index of one grid over results of another."""
     for folder in complete_results(layout):
         try:
             found = read_result(folder).cell.grid
@@ -115,8 +168,7 @@ def _create(layout: Layout, places: Places, grid: str) -> None:
         if found != grid:
             raise other_grid(layout.name, found, grid)
         logger.warning("%s has results but no index: making a new one from them", layout.name)
-        break
-    create_index(places.index, grid=grid)
+        return
 
 
 def _check_owner(engine: Engine, layout: Layout, index: Path, grid: str) -> None:

@@ -1,4 +1,7 @@
-"""Being the one driver of a store: the kernel's lock on this machine, a lease where other hosts can come in."""
+"""Being the one driver of a store: the kernel's lock on this machine, a lease where other hosts can come in.
+
+Where the index is in PostgreSQL, its own lock is enough: `grid.store.postgres`.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from grid.store.lease import Lease, read_lease
 from grid.store.lease_files import LeaseFiles, LeaseFolder
 from grid.store.lock import Holder, StoreLock, busy, read_holder
 from grid.store.places import Places, find_places
+from grid.store.postgres import PostgresOwnership, find_server, server_holder
 from grid.store.remote import RemoteLeases
 from jobs.failpoints import failpoint
 from jobs.storage import Layout
@@ -64,6 +68,9 @@ class Ownership:
         self._lock.release()
 
 
+Owner = Ownership | PostgresOwnership
+
+
 def leases_of(layout: Layout) -> LeaseFiles:
     """Where the leases of a store lie that several hosts can reach."""
     mirror = layout.mirror
@@ -76,6 +83,9 @@ def current_holder(layout: Layout) -> Holder | None:
     Args:
         layout: a results folder; may not exist.
     """
+    server = find_server(layout)
+    if server is not None:
+        return server_holder(server)
     places = find_places(layout)
     if places is None:
         return None

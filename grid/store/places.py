@@ -18,6 +18,7 @@ from pathlib import Path
 
 from grid.store import remote
 from grid.store.filesystem import filesystem_type, is_remote
+from grid.store.postgres import find_server
 from jobs.durable import disk_problem, sync_folder
 from jobs.errors import EnvironmentProblem
 from jobs.storage import Layout, cache_root
@@ -92,8 +93,10 @@ def make_places(layout: Layout, *, has_locks: bool = True) -> Places:
 def index_to_read(layout: Layout) -> Path:
     """The newest index of a results folder that this machine can read; may not exist.
 
-    Of a URL the newest copy is fetched first.
+    Of a URL the newest copy is fetched first. Of an index in a database it is the file that says where that is.
     """
+    if find_server(layout) is not None:
+        return layout.index_place
     places = find_places(layout)
     if places is None or not places.is_shared:
         return layout.index

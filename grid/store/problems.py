@@ -12,9 +12,12 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from grid.store.users import users_of
-from jobs.errors import DiskFull, EnvironmentProblem, FineGridError, UserError, is_disk_full
+from jobs.errors import DiskFull, EnvironmentProblem, FineGridError, UserError, is_disk_full, one_line
+from jobs.redaction import redact
 from jobs.storage import Layout
 
+_DISK_FULL_STATE, _LOCKED_STATE, _DENIED_STATE = "53100", "55P03", "42501"
+"""PostgreSQL's codes (SQLSTATE)."""
 _NEARLY_FULL_BYTES = 1 << 20
 _UNWRITTEN = frozenset({sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_SHMSIZE, sqlite3.SQLITE_IOERR_TRUNCATE})
 """SQLite's words for a file that could not grow for another reason than ENOSPC: a quota, a limit of file size."""
@@ -82,7 +85,44 @@ def explained(path: Path) -> Iterator[None]:
         raise explain_sqlite(path, str(error), _code(error)) or _cannot_write(path, str(error)) from error
 
 
+@contextmanager
+def explained_server() -> Iterator[None]:
+    """As `explained`, where there is no file."""
+    try:
+        yield
+    except sa.exc.DBAPIError as error:
+        raise explain_server(error) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] != "psycopg":
+            raise
+        raise _server_problem(error) from error
+
+
+def explain_server(error: sa.exc.DBAPIError) -> FineGridError:
+    """What an error of PostgreSQL means for the person who owns the database."""
+    return _server_problem(error.orig or error)
+
+
+def _server_problem(error: BaseException) -> FineGridError:
+    # Its words name host, user and database, never the password; SQL and its values are left out.
+    detail = one_line(redact(str(error)))
+    code = str(getattr(error, "sqlstate", None) or "")
+    if code == _DISK_FULL_STATE:
+        return DiskFull(f"the index in PostgreSQL: {detail}; free space there, then run the same command again")
+    if code == _LOCKED_STATE:
+        return StoreLocked(f"the index in PostgreSQL was locked by another program for too long: {detail}")
+    if code.startswith("28") or code == _DENIED_STATE:
+        return EnvironmentProblem(f"the index in PostgreSQL refused: {detail}; look at user, password and rights")
+    return EnvironmentProblem(f"the index in PostgreSQL: {detail}; the same command goes on once it can be reached")
+
+
+def _is_of_server(error: sa.exc.DatabaseError) -> bool:
+    return type(error.orig).__module__.partition(".")[0] == "psycopg"
+
+
 def _explain(path: Path, error: sa.exc.DatabaseError) -> FineGridError | None:
+    if _is_of_server(error):
+        return explain_server(error) if not isinstance(error, sa.exc.IntegrityError) else None
     return explain_sqlite(path, str(error.orig), _code(error.orig)) or (
         _cannot_write(path, str(error.orig)) if isinstance(error, sa.exc.OperationalError) else None
     )

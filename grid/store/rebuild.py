@@ -14,12 +14,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
 from grid.store import opening, schema
-from grid.store.connection import leave_single_file, open_writer
+from grid.store.connection import leave_single_file, open_writer, reading
 from grid.store.copies import Copies
 from grid.store.ingest import Published, insert_result, read_published, utc_now
 from grid.store.migrate import write_new_index
 from grid.store.places import Places, index_to_read
-from grid.store.problems import explained, not_a_store
+from grid.store.postgres import PostgresOwnership
+from grid.store.problems import explained, explained_server, not_a_store
 from grid.store.remote_copies import copies_of
 from grid.store.rows import Row
 from jobs.durable import disk_problem, sync_folder
@@ -91,10 +92,12 @@ def rebuild(root: Path) -> RebuildReport:
         raise not_a_store(layout)
     places, ownership = opening.own(layout)
     try:
+        copies = copies_of(layout, places, ownership)
+        if isinstance(ownership, PostgresOwnership):
+            return _refill_server(layout, ownership.engine, copies)
         old = _salvage(index_to_read(layout))
         folders = _read_folders(layout)
         grid = _grid_name(layout, old, folders)
-        copies = copies_of(layout, places, ownership)
         report = _replace_index(layout, places, copies, grid, old, folders)
         _save_copy(places, copies)
         return report
@@ -102,6 +105,19 @@ def rebuild(root: Path) -> RebuildReport:
         raise disk_problem(places.index, error) from error
     finally:
         ownership.release()
+
+
+def _refill_server(layout: Layout, engine: Engine, copies: Copies) -> RebuildReport:
+    """The same in a database, in one transaction: nothing changes when it fails."""
+    old = _Old()
+    _read_old(reading(engine), old)
+    folders = _read_folders(layout)
+    grid = _grid_name(layout, old, folders)
+    with explained_server(), engine.begin() as connection:
+        for table in (schema.metrics, schema.results, schema.attempts, schema.cells, schema.runs, schema.pins):
+            connection.execute(sa.delete(table))
+        num_results = _fill(connection, copies, grid, old, folders)
+    return _report(layout, old, folders, num_results, backup=None)
 
 
 def _replace_index(
@@ -114,6 +130,10 @@ def _replace_index(
         backup = _swap(places.index, new_index)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+    return _report(layout, old, folders, num_results, backup)
+
+
+def _report(layout: Layout, old: _Old, folders: _Folders, num_results: int, backup: Path | None) -> RebuildReport:
     quarantined = [_set_aside(layout, path, why) for path, why in folders.damaged]
     done = {published.result.cell.cell_id for published in folders.good}
     return RebuildReport(
@@ -143,11 +163,15 @@ def _salvage(index: Path) -> _Old:
         old.lost.append(f"all: {error.__cause__ or error}")
         return old
     try:
-        for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts):
-            old.rows[table.name] = list(_readable_rows(engine, table, old.lost))
+        _read_old(engine, old)
     finally:
         engine.dispose()
     return old
+
+
+def _read_old(engine: Engine, old: _Old) -> None:
+    for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts):
+        old.rows[table.name] = list(_readable_rows(engine, table, old.lost))
 
 
 def _readable_rows(engine: Engine, table: sa.Table, lost: list[str]) -> Iterator[Row]:
@@ -187,17 +211,23 @@ def _write_index(path: Path, copies: Copies, grid: str, old: _Old, folders: _Fol
     engine = open_writer(path)
     try:
         with explained(path), engine.begin() as connection:
-            _carry_over(connection, old, grid)
-            copies.replay(connection)
-            is_declared = not old.rows.get("cells")
-            num_results = sum(
-                insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
-                for published in folders.good
-            )
-            _pin_from_results(connection, folders.good)
+            num_results = _fill(connection, copies, grid, old, folders)
         leave_single_file(engine, path)
     finally:
         engine.dispose()
+    return num_results
+
+
+def _fill(connection: Connection, copies: Copies, grid: str, old: _Old, folders: _Folders) -> int:
+    """Rows that the old index still gave, then every result; the number of results."""
+    _carry_over(connection, old, grid)
+    copies.replay(connection)
+    is_declared = not old.rows.get("cells")
+    num_results = sum(
+        insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
+        for published in folders.good
+    )
+    _pin_from_results(connection, folders.good)
     return num_results
 
 

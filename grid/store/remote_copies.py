@@ -7,7 +7,7 @@ from typing import Any
 
 from grid.store import journal, remote
 from grid.store.copies import Copies
-from grid.store.ownership import Ownership
+from grid.store.ownership import Owner, Ownership
 from grid.store.places import Places
 from jobs.failpoints import failpoint
 from jobs.mirror import Mirror
@@ -17,10 +17,25 @@ _KEPT = 2
 """Copies that stay: a reader may be fetching the last but one."""
 
 
-def copies_of(layout: Layout, places: Places, ownership: Ownership) -> Copies:
-    """What keeps the copies of a store that is ours."""
+def copies_of(layout: Layout, places: Places, owner: Owner) -> Copies:
+    """What keeps the copies of a store that is ours; an index in a database needs none."""
     mirror = layout.mirror
-    return Copies(layout, places) if mirror is None else RemoteCopies(layout, places, mirror, ownership)
+    if mirror is None:
+        return Copies(layout, places)
+    if isinstance(owner, Ownership):
+        return RemoteCopies(layout, places, mirror, owner)
+    return _Epochs(layout, places, mirror)
+
+
+class _Epochs(Copies):
+    """Of a store whose results are at a URL and whose index is in a database: only epochs are claimed at the URL."""
+
+    def __init__(self, layout: Layout, places: Places, mirror: Mirror) -> None:
+        super().__init__(layout, places)
+        self._mirror = mirror
+
+    def reserve_epoch(self, at_least: int) -> int:
+        return remote.claim_epoch(self._mirror, at_least)
 
 
 class RemoteCopies(Copies):

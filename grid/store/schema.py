@@ -18,7 +18,8 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from grid.store.places import index_to_read
-from grid.store.problems import check_log_file, damaged_index, not_a_store, wrong_schema
+from grid.store.postgres import PostgresIndex, find_server
+from grid.store.problems import check_log_file, damaged_index, explained_server, not_a_store, wrong_schema
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
 
@@ -27,6 +28,10 @@ REVISIONS: Final = ("0001",)
 
 _STATES = ", ".join(f"'{state}'" for state in CellState)
 _KINDS = ", ".join(f"'{kind}'" for kind in FailureKind)
+_TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Sorted by code points everywhere, as SQLite does."""
+_INTEGER = sa.Integer().with_variant(sa.BigInteger(), "postgresql")
+"""64 bits everywhere, as SQLite's are."""
 _LARGEST_DOUBLE = "1.7976931348623157e308"
 
 metadata = sa.MetaData()
@@ -34,71 +39,74 @@ metadata = sa.MetaData()
 meta = sa.Table(
     "meta",
     metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
+    sa.Column("key", _TEXT, primary_key=True),
+    sa.Column("value", _TEXT, nullable=False),
 )
 """grid (the name this store belongs to), created_at, created_by."""
 
 runs = sa.Table(
     "runs",
     metadata,
-    sa.Column("epoch", sa.Integer, primary_key=True),
-    sa.Column("host", sa.Text, nullable=False),
-    sa.Column("pid", sa.Integer, nullable=False),
-    sa.Column("boot_id", sa.Text, nullable=False),
-    sa.Column("started_at", sa.Text, nullable=False),
-    sa.Column("ended_at", sa.Text),
-    sa.Column("config_json", sa.Text, nullable=False),
-    sa.Column("exit_code", sa.Integer),
+    sa.Column("epoch", _INTEGER, primary_key=True),
+    sa.Column("host", _TEXT, nullable=False),
+    sa.Column("pid", _INTEGER, nullable=False),
+    sa.Column("boot_id", _TEXT, nullable=False),
+    sa.Column("started_at", _TEXT, nullable=False),
+    sa.Column("ended_at", _TEXT),
+    sa.Column("config_json", _TEXT, nullable=False),
+    sa.Column("exit_code", _INTEGER),
 )
 
 cells = sa.Table(
     "cells",
     metadata,
-    sa.Column("cell_id", sa.Text, primary_key=True),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("grid", sa.Text, nullable=False),
-    sa.Column("model", sa.Text),
-    sa.Column("strategy", sa.Text, nullable=False),
-    sa.Column("dataset", sa.Text, nullable=False),
-    sa.Column("protocol", sa.Text, nullable=False),
-    sa.Column("num_labels", sa.Integer),
-    sa.Column("num_samples", sa.Integer),
-    sa.Column("seed", sa.Integer, nullable=False),
-    sa.Column("variant", sa.Text),
-    sa.Column("axes_json", sa.Text, nullable=False),
-    sa.Column("spec_json", sa.Text, nullable=False),
-    sa.Column("title", sa.Text, nullable=False),
+    sa.Column("cell_id", _TEXT, primary_key=True),
+    sa.Column("position", _INTEGER, nullable=False),
+    sa.Column("grid", _TEXT, nullable=False),
+    sa.Column("model", _TEXT),
+    sa.Column("strategy", _TEXT, nullable=False),
+    sa.Column("dataset", _TEXT, nullable=False),
+    sa.Column("protocol", _TEXT, nullable=False),
+    sa.Column("num_labels", _INTEGER),
+    sa.Column("num_samples", _INTEGER),
+    sa.Column("seed", _INTEGER, nullable=False),
+    sa.Column("variant", _TEXT),
+    sa.Column("axes_json", _TEXT, nullable=False),
+    sa.Column("spec_json", _TEXT, nullable=False),
+    sa.Column("title", _TEXT, nullable=False),
     sa.Column("retired", sa.Boolean, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text),
-    sa.Column("reason", sa.Text),
-    sa.Column("log", sa.Text),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("state", _TEXT, nullable=False),
+    sa.Column("kind", _TEXT),
+    sa.Column("reason", _TEXT),
+    sa.Column("log", _TEXT),
+    sa.Column("epoch", _INTEGER, nullable=False),
+    sa.Column("attempt", _INTEGER, nullable=False),
     sa.CheckConstraint(f"state IN ({_STATES})", name="cells_state"),
     sa.CheckConstraint(f"kind IN ({_KINDS})", name="cells_kind"),
     sa.CheckConstraint("(state = 'failed') = (kind IS NOT NULL)", name="cells_failed_has_kind"),
-    sa.CheckConstraint("retired IN (0, 1)", name="cells_retired"),
+    sa.CheckConstraint("retired IN (0, 1)", name="cells_retired").ddl_if(dialect="sqlite"),
 )
 """One row a cell ever declared. `position` is its place in the last declaration; `epoch` and
 `attempt` are the last ones handed out, 0 before the first. Missing num_labels or num_samples: all."""
 
+is_candidate: Final = cells.c.spec_json.like('%"candidate":{%')
+"""True for candidates of a tuning. Inside a JSON text the quotes would be escaped, so that nothing else matches."""
+
 attempts = sa.Table(
     "attempts",
     metadata,
-    sa.Column("cell_id", sa.Text, sa.ForeignKey("cells.cell_id"), primary_key=True),
-    sa.Column("epoch", sa.Integer, primary_key=True),
-    sa.Column("attempt", sa.Integer, primary_key=True),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("kind", sa.Text),
-    sa.Column("reason", sa.Text),
-    sa.Column("log", sa.Text),
-    sa.Column("pack_id", sa.Text),
-    sa.Column("host", sa.Text),
-    sa.Column("pid", sa.Integer),
-    sa.Column("started_at", sa.Text),
-    sa.Column("ended_at", sa.Text),
+    sa.Column("cell_id", _TEXT, sa.ForeignKey("cells.cell_id"), primary_key=True),
+    sa.Column("epoch", _INTEGER, primary_key=True),
+    sa.Column("attempt", _INTEGER, primary_key=True),
+    sa.Column("state", _TEXT, nullable=False),
+    sa.Column("kind", _TEXT),
+    sa.Column("reason", _TEXT),
+    sa.Column("log", _TEXT),
+    sa.Column("pack_id", _TEXT),
+    sa.Column("host", _TEXT),
+    sa.Column("pid", _INTEGER),
+    sa.Column("started_at", _TEXT),
+    sa.Column("ended_at", _TEXT),
     sa.CheckConstraint(f"state IN ({_STATES})", name="attempts_state"),
     sa.CheckConstraint(f"kind IN ({_KINDS})", name="attempts_kind"),
 )
@@ -107,51 +115,55 @@ attempts = sa.Table(
 results = sa.Table(
     "results",
     metadata,
-    sa.Column("cell_id", sa.Text, sa.ForeignKey("cells.cell_id"), primary_key=True),
-    sa.Column("epoch", sa.Integer, nullable=False),
-    sa.Column("attempt", sa.Integer, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("num_classes", sa.Integer),
-    sa.Column("num_train", sa.Integer),
-    sa.Column("num_validation", sa.Integer),
-    sa.Column("num_test", sa.Integer),
+    sa.Column("cell_id", _TEXT, sa.ForeignKey("cells.cell_id"), primary_key=True),
+    sa.Column("epoch", _INTEGER, nullable=False),
+    sa.Column("attempt", _INTEGER, nullable=False),
+    sa.Column("folder", _TEXT, nullable=False),
+    sa.Column("num_classes", _INTEGER),
+    sa.Column("num_train", _INTEGER),
+    sa.Column("num_validation", _INTEGER),
+    sa.Column("num_test", _INTEGER),
     sa.Column("epochs", sa.Double, nullable=False),
-    sa.Column("effective_batch_size", sa.Integer),
-    sa.Column("best_step", sa.Integer),
-    sa.Column("stopped_step", sa.Integer),
-    sa.Column("trainable_parameters", sa.Integer),
-    sa.Column("total_parameters", sa.Integer),
+    sa.Column("effective_batch_size", _INTEGER),
+    sa.Column("best_step", _INTEGER),
+    sa.Column("stopped_step", _INTEGER),
+    sa.Column("trainable_parameters", _INTEGER),
+    sa.Column("total_parameters", _INTEGER),
     sa.Column("train_seconds", sa.Double),
     sa.Column("train_samples_per_second", sa.Double),
     sa.Column("eval_samples_per_second", sa.Double),
     sa.Column("peak_memory_bytes", sa.Double),
     sa.Column("total_flops", sa.Double),
-    sa.Column("device", sa.Text),
-    sa.Column("dtype", sa.Text),
-    sa.Column("base_mode", sa.Text),
-    sa.Column("numerics", sa.Text),
-    sa.Column("counts_json", sa.Text, nullable=False),
-    sa.Column("hashes_json", sa.Text, nullable=False),
-    sa.Column("costs_json", sa.Text, nullable=False),
-    sa.Column("provenance_json", sa.Text, nullable=False),
-    sa.Column("marks_json", sa.Text, nullable=False),
-    sa.Column("label_names_json", sa.Text, nullable=False),
-    sa.Column("ingested_at", sa.Text, nullable=False),
+    sa.Column("device", _TEXT),
+    sa.Column("dtype", _TEXT),
+    sa.Column("base_mode", _TEXT),
+    sa.Column("numerics", _TEXT),
+    sa.Column("counts_json", _TEXT, nullable=False),
+    sa.Column("hashes_json", _TEXT, nullable=False),
+    sa.Column("costs_json", _TEXT, nullable=False),
+    sa.Column("provenance_json", _TEXT, nullable=False),
+    sa.Column("marks_json", _TEXT, nullable=False),
+    sa.Column("label_names_json", _TEXT, nullable=False),
+    sa.Column("ingested_at", _TEXT, nullable=False),
 )
 """One row a done cell; `folder` is relative to the results folder, with forward slashes."""
 
 metrics = sa.Table(
     "metrics",
     metadata,
-    sa.Column("cell_id", sa.Text, sa.ForeignKey("cells.cell_id"), primary_key=True),
-    sa.Column("split", sa.Text, primary_key=True),
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("label", sa.Text, primary_key=True),
+    sa.Column("cell_id", _TEXT, sa.ForeignKey("cells.cell_id"), primary_key=True),
+    sa.Column("split", _TEXT, primary_key=True),
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("label", _TEXT, primary_key=True),
     sa.Column("value", sa.Double),
-    sa.Column("undefined", sa.Text),
+    sa.Column("undefined", _TEXT),
     sa.CheckConstraint("(value IS NULL) <> (undefined IS NULL)", name="metrics_value_or_reason"),
     sa.CheckConstraint(
         f"value IS NULL OR (typeof(value) = 'real' AND abs(value) <= {_LARGEST_DOUBLE})", name="metrics_finite"
+    ).ddl_if(dialect="sqlite"),
+    # NaN is larger than all numbers there.
+    sa.CheckConstraint(f"value IS NULL OR abs(value) <= {_LARGEST_DOUBLE}", name="metrics_finite").ddl_if(
+        dialect="postgresql"
     ),
     sqlite_with_rowid=False,
 )
@@ -160,9 +172,9 @@ metrics = sa.Table(
 pins = sa.Table(
     "pins",
     metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("revision", sa.Text, nullable=False),
-    sa.Column("pinned_at", sa.Text, nullable=False),
+    sa.Column("name", _TEXT, primary_key=True),
+    sa.Column("revision", _TEXT, nullable=False),
+    sa.Column("pinned_at", _TEXT, nullable=False),
 )
 """`model:owner/name` and `dataset:owner/name` -> revision, resolved at the first run."""
 
@@ -181,6 +193,9 @@ def open_read_only(root: Path) -> Engine:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root.absolute())
+    server = find_server(layout)
+    if server is not None:
+        return _open_server(layout, server)
     path = index_to_read(layout)
     if not path.is_file():
         raise not_a_store(layout)
@@ -193,6 +208,19 @@ def open_read_only(root: Path) -> Engine:
     if revision != REVISIONS[-1]:
         engine.dispose()
         raise wrong_schema(path, revision, REVISIONS)
+    return engine
+
+
+def _open_server(layout: Layout, server: PostgresIndex) -> Engine:
+    engine = server.reader()
+    try:
+        with explained_server():
+            revision = read_revision(engine)
+        if revision != REVISIONS[-1]:
+            raise wrong_schema(layout.index_place, revision, REVISIONS)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 

@@ -53,12 +53,14 @@ class Store:
         self._epoch: int | None = None
 
     @classmethod
-    def open(cls, root: Path, *, grid: str) -> Store:
+    def open(cls, root: Path, *, grid: str, index: str | None = None) -> Store:
         """Open the store of a results folder and take it; make it when there is none.
 
         Args:
             root: results folder; made when missing.
             grid: name of the grid; a store belongs to one.
+            index: name of the variable with the URL of a PostgreSQL database, for a new store whose index is to be
+                there; None: a store that exists knows, a new one has SQLite's.
 
         Returns:
             the store, not yet claimed.
@@ -70,10 +72,12 @@ class Store:
         """
         layout = Layout(root.absolute())
         opening.make_root(layout)
+        if index is not None:
+            opening.place_index(layout, index, grid=grid)
         places, ownership = opening.own(layout)
         try:
             copies = copies_of(layout, places, ownership)
-            engine = opening.open_engine(layout, places, copies, grid=grid)
+            engine = opening.open_engine(layout, places, copies, ownership, grid=grid)
         except BaseException:
             ownership.release()
             raise

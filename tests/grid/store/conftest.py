@@ -9,22 +9,26 @@ from jobs.spec import PackedCell
 from jobs.storage import Layout, publish
 from tests.jobs.samples import cell, result
 from tests.object_store import s3_server, use
+from tests.postgres_server import VARIABLE, postgres_server
 
 GRID = "sample"
+only_sqlite = pytest.mark.parametrize("index", ["sqlite"], indirect=True)
+"""For tests of what only a file has: its damage, its locks, its side files."""
 
 
 class Bench:
     """A store under test, with shortcuts for what a run does."""
 
-    def __init__(self, root):
+    def __init__(self, root, index=None):
         self.root = root
+        self.index = index
         self.layout = Layout(root)
         self.cells = [cell(1), cell(2), cell(3)]
         self.store = None
 
     def begin(self):
         """Open, claim and declare, as every run does."""
-        self.store = Store.open(self.root, grid=GRID)
+        self.store = Store.open(self.root, grid=GRID, index=self.index)
         self.store.claim("{}")
         self.store.declare(self.cells)
         return self.store
@@ -56,8 +60,22 @@ def _notes(path):
 
 
 @pytest.fixture
-def bench(tmp_path):
-    bench = Bench(tmp_path / "results")
+def index():
+    """What `Store.open` is told about the index: nothing, it is a file. Conformance tests have both: `index_on`."""
+    return None
+
+
+BOTH = ("sqlite", "postgres")
+
+
+def index_on(request):
+    """For a module's own fixture `index` with params=BOTH."""
+    return request.getfixturevalue("database") if request.param == "postgres" else None
+
+
+@pytest.fixture
+def bench(tmp_path, index):
+    bench = Bench(tmp_path / "results", index)
     bench.begin()
     yield bench
     bench.store.close()
@@ -95,3 +113,17 @@ def url(server, tmp_path, monkeypatch):
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FINEGRID_LEASE_S", "20")
     return f"s3://results/{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def database_server():
+    """URL of a PostgreSQL."""
+    with postgres_server() as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_server, monkeypatch):
+    """Name of the variable that holds the URL of a database; every store has a schema of its own there."""
+    monkeypatch.setenv(VARIABLE, database_server)
+    return VARIABLE

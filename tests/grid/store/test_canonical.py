@@ -4,7 +4,13 @@ import pytest
 
 from grid.store.canonical import canonical_dump
 from jobs.spec import FailureKind
-from tests.grid.store.conftest import Bench
+from tests.grid.store.conftest import BOTH, Bench, index_on
+
+
+@pytest.fixture(params=BOTH)
+def index(request):
+    """Every test of this file holds for both kinds of index."""
+    return index_on(request)
 
 
 def run(root, **changes):

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 from grid.store.export import _CSV_TEXTS, export, plain_text, read_table
 from jobs.errors import UserError
 from jobs.spec import DataSpec, FailureKind, MetricValue, Strategy
+from tests.grid.store.conftest import BOTH, index_on
 from tests.jobs.samples import cell
+
+
+@pytest.fixture(params=BOTH)
+def index(request):
+    """Every test of this file holds for both kinds of index."""
+    return index_on(request)
+
 
 DESIGN = (
     "cell_id, grid, model, strategy, dataset, protocol, num_labels, num_samples, seed, state, reason, attempt, "

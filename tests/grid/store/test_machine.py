@@ -5,11 +5,18 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from grid.store import schema
 from jobs.spec import CellState, FailureKind
 from tests.grid.store.conftest import Bench
+from tests.postgres_server import VARIABLE
 
 CELLS = st.integers(0, 1)
 
@@ -17,10 +24,12 @@ CELLS = st.integers(0, 1)
 class StoreMachine(RuleBasedStateMachine):
     """A store under every kind of event, checked against a small model of what it must hold."""
 
+    index = None
+
     def __init__(self):
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.bench = Bench(Path(self.folder.name))
+        self.bench = Bench(Path(self.folder.name), self.index)
         self.bench.begin()
         self.accuracy = {}  # cell -> accuracy of the result that made it done
         self.handed_out = []  # (cell, epoch, attempt), oldest first
@@ -103,7 +112,20 @@ class StoreMachine(RuleBasedStateMachine):
         assert num_results == len(stored)
 
 
-StoreMachine.TestCase.settings = settings(
+class PostgresMachine(StoreMachine):
+    """The same with the index in PostgreSQL."""
+
+    index = VARIABLE
+
+
+def test_a_store_in_a_file():
+    run_state_machine_as_test(StoreMachine, settings=SETTINGS)
+
+
+def test_a_store_in_a_database(database):
+    run_state_machine_as_test(PostgresMachine, settings=settings(SETTINGS, max_examples=3))
+
+
+SETTINGS = settings(
     max_examples=8, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
 )
-TestStoreMachine = StoreMachine.TestCase
