@@ -14,13 +14,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from grid.devices import Devices, gpu_count
+from grid.gpu_table import pack_flops
 from grid.known_models import known_location
 from jobs.spec import CellSpec, DataSpec, ModelSpec, Strategy
 
 CPU_FLOPS_PER_CORE = 5e10
 """fp32, small matrices: measured 5.8e10 on an AVX-512 core (notes on packed training, stacked 12)."""
 GPU_FLOPS = 2e13
-"""Between a T4 and an A100 in 16 bit at small row counts; not measured by us."""
+"""Of a GPU that `grid.gpu_table` does not know: between a T4 and an A100 in 16 bit; not measured by us."""
 CPU_STEP_S = 0.002
 GPU_STEP_S = 0.006
 """Overhead of a step that no arithmetic explains, already shared by the cells of a pack."""
@@ -155,7 +156,8 @@ def cell_seconds(cell: CellSpec, devices: Devices, cpus: int) -> float:
     if cell.model is None:
         return BASELINE_SECONDS
     if gpu_count(cell.compute.device, devices):
-        return CELL_OVERHEAD_S + cell_flops(cell) / GPU_FLOPS + training_steps(cell) * GPU_STEP_S
+        flops = pack_flops(devices) or GPU_FLOPS
+        return CELL_OVERHEAD_S + cell_flops(cell) / flops + training_steps(cell) * GPU_STEP_S
     return CELL_OVERHEAD_S + cell_flops(cell) / (CPU_FLOPS_PER_CORE * cpus) + training_steps(cell) * CPU_STEP_S
 
 

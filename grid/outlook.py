@@ -12,14 +12,17 @@ from rich.markup import escape
 from grid.cells import CellMaker
 from grid.config import Config, load_config
 from grid.cost_model import CostModel, device_kind
+from grid.data_needs import announce_data
 from grid.devices import Devices, local_devices
+from grid.gpu_table import devices_of
 from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
 from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
 from grid.patience import Patience, declared_budget_s
 from grid.plan import Plan, PlannedCell, make_plan, without
-from grid.plan_totals import Totals, pack_totals, sum_of
+from grid.plan_totals import AllTotals, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
+from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.store import CellRow, Store, peek, schema
 from grid.store.ownership import refuse_if_busy
@@ -100,13 +103,25 @@ class Outlook:
         """What the finished cells of the store say about costs."""
         return read_cost_model(self.root, devices, cpus)
 
-    def totals(self) -> tuple[Totals, tuple[Totals, ...]]:
+    def totals(self) -> AllTotals:
         """What the plan takes: the whole, and each pack in its order."""
         device = device_kind(self.devices, self.config.compute.device)
         cpus = max((pack.resources.cpus for pack in self.plan.packs), default=1)
         costs, prices = self.costs(self.devices, cpus), self.config.prices
         packs = tuple(pack_totals(pack, device, costs=costs, prices=prices) for pack in self.plan.packs)
-        return sum_of(packs), packs
+        return AllTotals(
+            whole=sum_of(packs), packs=packs, device_bytes=min(self.devices.gpu_memory_bytes, default=None)
+        )
+
+    def budget(self, text: str) -> tuple[float, str]:
+        """Hours that a budget lasts on these devices, and what is said when they are over.
+
+        Raises:
+            ConfigError: neither hours nor dollars, or dollars without a price.
+        """
+        device = device_kind(self.devices, self.config.compute.device)
+        hours = budget_hours(parse_budget(text), self.plan, device, self.config.prices)
+        return hours, f"the budget of {text} is spent ({hours:.2g} hours of {self.plan.parallel} packs at a time)."
 
     def available(self) -> tuple[Plan, tuple[PlannedCell, ...]]:
         """The plan without unavailable models, and their cells."""
@@ -142,7 +157,7 @@ def look_ahead(options: RunOptions) -> Outlook:
         root=root,
         maker=maker,
         declared=declare(maker, root, retried=options.retry_failed),
-        devices=local_devices(),
+        devices=local_devices() if options.on is None else devices_of(options.on),
         plan=Plan(packs=(), skipped=()),
         patience=patience,
     ).planned(states)
@@ -227,7 +242,8 @@ def check(outlook: Outlook, console: Console, *, is_here: bool = True) -> Outloo
         asks the hub, and fetches data and (for trials on this machine) models into the caches.
     """
     skips, plan = outlook.options.skip_unavailable, outlook.plan
-    needs = hub_findings(outlook, [planned.cell for pack in plan.packs for planned in pack.cells], fetches=is_here)
+    cells = [planned.cell for pack in plan.packs for planned in pack.cells]
+    needs = hub_findings(outlook, cells, fetches=is_here, console=console)
     report = preflight(
         outlook.whole_plan(peek(outlook.root)[0]) if outlook.declared.expected else plan,
         compute=outlook.config.compute,
@@ -251,12 +267,25 @@ def check(outlook: Outlook, console: Console, *, is_here: bool = True) -> Outloo
     return replace(outlook, unavailable={**report.unavailable_models, **unavailable})
 
 
-def hub_findings(outlook: Outlook, cells: Sequence[CellSpec], *, fetches: bool) -> HubNeeds:
+def hub_findings(
+    outlook: Outlook, cells: Sequence[CellSpec], *, fetches: bool, console: Console | None = None
+) -> HubNeeds:
     """Read the data, look into local models, and ask the hub about everything else that cells need of it.
+
+    Args:
+        outlook: with every declared cell.
+        cells: those whose models are asked about.
+        fetches: models will be fetched by this process.
+        console: told of data sets that are about to be fetched; None: nobody is, and their room is not checked.
 
     Raises:
         ConfigError: faults of the person who wrote config or data.
+        PreflightRefused: no room for data sets.
     """
+    if console is not None and (
+        problems := announce_data(outlook.coming, cache=cache_root(), console=console, refused=outlook.refusals)
+    ):
+        raise PreflightRefused(problems)
     data = check_data(outlook.coming, refusals=outlook.refusals, patience=outlook.patience)
     faults = [*data.faults, *check_models(outlook.coming)]
     if faults:

@@ -36,6 +36,22 @@ class Totals:
     """None: the config gives no price."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class AllTotals:
+    """Of a whole plan, and of each pack in its order."""
+
+    whole: Totals
+    packs: Sequence[Totals]
+    device_bytes: int | None = None
+    """Memory of the smallest GPU; None: unknown, or none is used."""
+
+    def too_large(self) -> list[int]:
+        """Places of packs that will not fit; slots and micro-batches shrink before a cell fails, the base does not."""
+        if self.device_bytes is None:
+            return []
+        return [place for place, one in enumerate(self.packs) if one.memory_bytes > self.device_bytes]
+
+
 def pack_totals(pack: PlannedPack, device: str, *, costs: CostModel, prices: Mapping[str, float]) -> Totals:
     """Estimate one pack.
 

@@ -52,9 +52,11 @@ def dollars_an_hour(resources: Resources, device: str, prices: Mapping[str, floa
 
 
 def pack_dollars(pack: PlannedPack, device: str, prices: Mapping[str, float]) -> float | None:
-    """Estimated price of a pack; None without a price for its device."""
+    """Estimated price of a pack; None without a price for its device, nothing for baselines on cores without one."""
     rate = dollars_an_hour(pack.resources, device, prices)
-    return None if rate is None else rate * pack.estimated_seconds / 3600
+    if rate is None:
+        return 0.0 if prices and pack.cells[0].cell.model is None else None
+    return rate * pack.estimated_seconds / 3600
 
 
 def budget_hours(budget: Budget, plan: Plan, device: str, prices: Mapping[str, float]) -> float:

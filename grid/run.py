@@ -66,6 +66,8 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             ray = None if options.local else _prepare_ray(outlook, stack)
             if ray is not None:
                 outlook = outlook.planned(peek(outlook.root)[0], ray.devices())
+            if options.budget is not None:
+                budget.limit(*outlook.budget(options.budget))
             is_here = ray is None or ray.is_private
             outlook = check(outlook, console, is_here=is_here)
             if is_here:

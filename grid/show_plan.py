@@ -12,13 +12,11 @@ from rich.table import Table
 
 from grid.identity import is_provisional
 from grid.plan import Plan, PlannedCell, PlannedPack
-from grid.plan_totals import Totals
+from grid.plan_totals import AllTotals, Totals
 from jobs.errors import one_line
 from jobs.spec import to_json
 
 MAX_CELLS_SHOWN = 300
-AllTotals = tuple[Totals, Sequence[Totals]]
-"""Of the whole plan, and of each pack in its order."""
 UNRESOLVED = "unresolved"
 
 
@@ -40,9 +38,9 @@ def plan_json(plan: Plan, grid: str, totals: AllTotals) -> dict[str, Any]:
         "waiting": len(plan.waiting),
         "parallel_packs": plan.parallel,
         "estimated_seconds": round(plan.estimated_seconds, 1),
-        "totals": _totals_json(totals[0]),
+        "totals": _totals_json(totals.whole),
         "unresolved": unresolved(plan),
-        "packs": [_pack_json(pack, one) for pack, one in zip(plan.packs, totals[1], strict=True)],
+        "packs": [_pack_json(pack, one) for pack, one in zip(plan.packs, totals.packs, strict=True)],
         "skipped": [_cell_json(planned) for planned in plan.skipped],
     }
 
@@ -109,8 +107,14 @@ def render_plan(
     """
     console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}")
     if plan.packs:
-        console.print(_totals_line(plan, totals[0]))
-        console.print(_pack_table(plan, totals[1]))
+        console.print(_totals_line(plan, totals.whole))
+        console.print(_pack_table(plan, totals.packs))
+        for place in totals.too_large():
+            needed, there = size(totals.packs[place].memory_bytes), size(totals.device_bytes or 0)
+            base = _plain(_short_base(plan.packs[place].base_key))
+            console.print(
+                f"[yellow]{base}: about {needed} where a GPU has {there}: fewer cells at a time, or none[/yellow]"
+            )
         console.print(_cell_table(plan, max_cells))
     if plan.waiting:
         console.print(_waiting_table(plan, max_cells))
@@ -147,8 +151,10 @@ def _totals_line(plan: Plan, totals: Totals) -> str:
 
 
 def _pack_table(plan: Plan, totals: Sequence[Totals]) -> Table:
-    columns = ("pack", "base", "cells", "steps", "cpus", "gpus", "memory", "estimate", "why")
-    table = Table(*columns, title="Packs, in the order they start")
+    table = Table(title="Packs, in the order they start")
+    table.add_column("pack", no_wrap=True, min_width=12)
+    for name in ("base", "cells", "steps", "on", "memory", "estimate", "why"):
+        table.add_column(name)
     for pack, one in zip(plan.packs, totals, strict=True):
         reasons = Counter(one_line(planned.reason, limit=60) for planned in pack.cells)
         why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
@@ -157,8 +163,7 @@ def _pack_table(plan: Plan, totals: Sequence[Totals]) -> Table:
             _plain(_short_base(pack.base_key)),
             str(len(pack.cells)),
             f"{one.steps:,}",
-            str(pack.resources.cpus),
-            f"{pack.resources.gpus:g}",
+            f"{pack.resources.gpus:g} gpu" if pack.resources.gpus else f"{pack.resources.cpus} cpu",
             size(one.memory_bytes),
             duration(pack.estimated_seconds),
             _plain(why),

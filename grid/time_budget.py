@@ -1,4 +1,4 @@
-"""A run that may take only so long: `--max-hours`."""
+"""A run that may take only so long: `--max-hours`, `--budget`."""
 
 from __future__ import annotations
 
@@ -19,14 +19,18 @@ class TimeBudget:
             clock: seconds that never go back.
         """
         self.reason: str | None = None
-        self._hours = hours
+        self._limits = [] if hours is None else [(hours, f"the {hours:g} hours of --max-hours are over.")]
         self._clock = clock
         self._began_s = clock()
 
+    def limit(self, hours: float, reason: str) -> None:
+        """Let the run take so long at most, from its beginning; the shortest limit counts."""
+        self._limits = sorted([*self._limits, (hours, reason)])
+
     def must_stop(self) -> bool:
         """True once the time is over."""
-        if self._hours is not None and self.reason is None and self._clock() - self._began_s >= self._hours * 3600:
-            self.reason = f"the {self._hours:g} hours of --max-hours are over."
+        if self._limits and self.reason is None and self._clock() - self._began_s >= self._limits[0][0] * 3600:
+            self.reason = self._limits[0][1]
         return self.reason is not None
 
     def on_event(self, event: Event) -> None:

@@ -12,8 +12,8 @@ from rich.console import Console
 from grid.cost_model import CostModel
 from grid.devices import Devices
 from grid.plan import Plan, make_plan
-from grid.plan_totals import pack_totals, sum_of
-from grid.show_plan import AllTotals, duration, plan_json, render_plan
+from grid.plan_totals import AllTotals, pack_totals, sum_of
+from grid.show_plan import duration, plan_json, render_plan
 from jobs.spec import CellState, FailureKind
 from tests.grid.documents import cells_of
 from tests.grid.test_plan import Row
@@ -30,9 +30,9 @@ def text_of(plan: Plan, **options: Any) -> str:
     return stream.getvalue()
 
 
-def totals_of(plan: Plan) -> AllTotals:
+def totals_of(plan: Plan, device_bytes: int | None = None) -> AllTotals:
     packs = [pack_totals(pack, "cpu", costs=CostModel(), prices={"cpu": 3600.0}) for pack in plan.packs]
-    return sum_of(packs), packs
+    return AllTotals(whole=sum_of(packs), packs=packs, device_bytes=device_bytes)
 
 
 def plan_of(states: dict[str, Row] | None = None, **changes: Any) -> Plan:
@@ -107,6 +107,13 @@ def test_totals_are_sums_of_the_packs_and_prices_follow_from_them() -> None:
     assert whole["device_hours"] == pytest.approx(seconds / 3600, abs=1e-3)
     assert whole["dollars"] == pytest.approx(seconds, rel=0.01)  # a dollar a second and core
     assert f"${whole['dollars']:,.2f}" in text_of(plan)
+
+
+def test_what_will_not_fit_is_said() -> None:
+    plan, stream = plan_of(), io.StringIO()
+    render_plan(plan, "small", Console(file=stream, width=200), totals_of(plan, device_bytes=2**20))
+    assert "where a GPU has 1 MB" in stream.getvalue()
+    assert "where a GPU has" not in text_of(plan)
 
 
 def test_nothing_to_do() -> None:
