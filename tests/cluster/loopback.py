@@ -213,7 +213,7 @@ def use(stage: Stage) -> None:
     said = stage.do("status from another shell", "ray", "exec", file, "finegrid status ~/results/by-job")
     if f"{NUM_CELLS} done" not in said:
         raise SystemExit(f"finegrid status does not count {NUM_CELLS} done cells")
-    stage.do("a cell's log", "ray", "exec", file, "finegrid logs 'seed 1' ~/results/by-job")
+    stage.do("a cell's log", "ray", "exec", file, "finegrid logs 'lora 2 labels 24 rows seed 1' ~/results/by-job")
     back = stage.folder / "back"
     back.mkdir()
     stage.do("results back", "ray", "rsync-down", file, f"{stage.home}/results/", f"{back}/")
