@@ -110,10 +110,8 @@ def render_plan(
         console.print(_totals_line(plan, totals.whole))
         console.print(_pack_table(plan, totals.packs))
         for place in totals.too_large():
-            needed, there = size(totals.packs[place].memory_bytes), size(totals.device_bytes or 0)
-            base = _plain(_short_base(plan.packs[place].base_key))
             console.print(
-                f"[yellow]{base}: about {needed} where a GPU has {there}: fewer cells at a time, or none[/yellow]"
+                _too_large_line(plan.packs[place], totals.packs[place].memory_bytes, totals.device_bytes or 0)
             )
         console.print(_cell_table(plan, max_cells))
     if plan.waiting:
@@ -148,6 +146,11 @@ def _totals_line(plan: Plan, totals: Totals) -> str:
     bases = Counter(pack.basis for pack in plan.packs)
     rests = ", ".join(f"{basis} ({count} packs)" if len(bases) > 1 else basis for basis, count in bases.most_common(3))
     return f"estimated: {'; '.join(parts)}; rests on {rests}"
+
+
+def _too_large_line(pack: PlannedPack, needed: int, there: int) -> str:
+    said = f"about {size(needed)} where a GPU has {size(there)}: fewer cells at a time, or none"
+    return f"[yellow]{_plain(_short_base(pack.base_key))}: {said}[/yellow]"
 
 
 def _pack_table(plan: Plan, totals: Sequence[Totals]) -> Table:
