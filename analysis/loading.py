@@ -87,8 +87,10 @@ def load(root: Path | str) -> Results:
             name = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one()
             cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
             metrics = connection.execute(sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS)))
-            numbers = [dict(row) for row in metrics.mappings()]
-            done = list(connection.execute(sa.select(schema.results)).mappings())
+            known = {cell["cell_id"] for cell in cells}
+            numbers = [dict(row) for row in metrics.mappings() if row["cell_id"] in known]
+            rows = connection.execute(sa.select(schema.results)).mappings()
+            done = [row for row in rows if row["cell_id"] in known]
     finally:
         engine.dispose()
     numbers.extend(_cost_metrics(done))
@@ -130,7 +132,9 @@ def results_from(
 def _cells_query() -> sa.Select[Any]:
     cells, results = schema.cells, schema.results
     found = sa.select(cells, *(results.c[name] for name in (*PROVENANCE, "marks_json")))
-    return found.select_from(cells.outerjoin(results)).order_by(cells.c.position, cells.c.cell_id)
+    # Candidates of a tuning were never tested: no table or figure may set them beside cells that were.
+    joined = found.select_from(cells.outerjoin(results)).where(~schema.is_candidate)
+    return joined.order_by(cells.c.position, cells.c.cell_id)
 
 
 def _cell(row: Mapping[Any, Any]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import json
 import shlex
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from analysis.tuned import TunedArm, read_tuned
 from grid.store import schema
 
 CONFIG_FILE: Final = "config.json"
@@ -64,6 +65,8 @@ class Facts:
     """Package -> version -> cells."""
     revisions: Mapping[str, str] = field(default_factory=dict)
     """Pinned revisions of models and data of the hub."""
+    tuned: tuple[TunedArm, ...] = ()
+    """How arms came by their settings; empty for a grid without tuning."""
 
 
 def read_facts(root: Path) -> Facts:
@@ -80,17 +83,18 @@ def read_facts(root: Path) -> Facts:
     engine = schema.open_read_only(root)
     try:
         with engine.connect() as connection, connection.begin():
-            cells = list(connection.execute(sa.select(schema.cells)).mappings())
+            cells = list(connection.execute(sa.select(schema.cells).where(~schema.is_candidate)).mappings())
             done = list(connection.execute(sa.select(schema.results)).mappings())
             last = connection.execute(
                 sa.select(schema.runs.c.config_json).order_by(schema.runs.c.epoch.desc()).limit(1)
             ).scalar()
             pins = list(connection.execute(sa.select(schema.pins.c.name, schema.pins.c.revision)))
             tries = list(connection.execute(sa.select(schema.attempts)).mappings())
+            tuned = read_tuned(connection)
     finally:
         engine.dispose()
     revisions = {name: revision for name, revision in pins}
-    return facts_from(cells, done, config_json=last, pins=revisions, attempts=tries)
+    return replace(facts_from(cells, done, config_json=last, pins=revisions, attempts=tries), tuned=tuned)
 
 
 def facts_from(
@@ -121,7 +125,7 @@ def facts_from(
             provenance={} if result is None else json.loads(result["provenance_json"]),
             attempts=tuple(tries[row["cell_id"]]),
         )
-    provenance = [json.loads(results[cell_id]["provenance_json"]) for cell_id in sorted(results)]
+    provenance = [json.loads(results[cell_id]["provenance_json"]) for cell_id in sorted(results) if cell_id in found]
     config = json.loads(config_json) if config_json else None
     return Facts(
         cells=found,

@@ -34,10 +34,11 @@ from analysis.report_sections import (
     provenance_listings,
 )
 from analysis.report_standing import standings
+from analysis.report_tuning import tuning_listing, tuning_notes, tuning_table
 from analysis.tables import Table
 from jobs.errors import one_line
 
-TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "per_label")
+TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "tuning", "per_label")
 """Every table that a report may have; those without rows are not written."""
 
 
@@ -57,6 +58,9 @@ class Page:
     figures: tuple[PageFigure, ...]
     shade_css: str
     pairs_note: str
+    tuning: Listing | None
+    """What was chosen for every arm; None for a grid without tuning."""
+    tuning_notes: tuple[str, ...]
     comparisons: tuple[Listing, ...]
     labels: tuple[Listing, ...]
     provenance: tuple[Listing, ...]
@@ -106,6 +110,8 @@ def page_of(
         figures=page_figures(material),
         shade_css=shade_rules(style),
         pairs_note=material.pairs_note,
+        tuning=tuning_listing(facts.tuned),
+        tuning_notes=tuning_notes(facts.tuned),
         comparisons=comparison_listings(compared, best),
         labels=label_listings(results, found, best),
         provenance=provenance_listings(results, facts, found),
@@ -179,6 +185,7 @@ def _tables(
             rows=tuple((one.question, text) for one in answers for text in (*one.leads, *one.sentences)),
         ),
         _open_cells(results, facts),
+        tuning_table(results.grid, facts.tuned),
         _from_frame("per_label", f"{results.grid}: numbers of single labels", label_frame(results)),
     ]
     return tuple(table for table in made if table.rows)

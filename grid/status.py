@@ -22,6 +22,7 @@ from grid.store.ownership import current_holder
 from grid.store.problems import explained
 from grid.store.reading import read_grid, read_states
 from grid.store.rows import CellRow
+from grid.tuning.outcomes import UNSETTLED_KINDS
 from jobs.spec import RESUMED_KINDS, CellState, FailureKind
 from jobs.storage import Layout
 
@@ -59,9 +60,11 @@ class StatusReport:
     counts: dict[CellState, int]
     """Declared cells by state, all states named."""
     unfinished: tuple[CellRow, ...]
-    """Declared cells that are not done, in declared order."""
+    """Declared cells that are not done, in declared order, and candidates that their arms wait for."""
     retired: dict[CellState, int]
     """Cells that the last declaration no longer names."""
+    candidates: dict[CellState, int]
+    """Candidates of a tuning, which are no cells of the grid."""
     last_run: LastRun | None
     in_use_by: Holder | None
     """The process that holds the store, when it can be seen from this machine."""
@@ -75,6 +78,7 @@ class StatusReport:
             "total": sum(self.counts.values()),
             "unfinished": [_cell_json(row) for row in self.unfinished],
             "retired": {str(state): number for state, number in self.retired.items() if number},
+            **({"candidates": _named(self.candidates)} if sum(self.candidates.values()) else {}),
             "last_run": vars(self.last_run) if self.last_run else None,
             "in_use_by": vars(self.in_use_by) if self.in_use_by else None,
         }
@@ -85,6 +89,8 @@ class StatusReport:
         console.print(_counts_line(self.counts), soft_wrap=True)
         if sum(self.retired.values()):
             console.print(Text("no longer declared: ").append_text(_counts_line(self.retired)), soft_wrap=True)
+        if sum(self.candidates.values()):
+            console.print(Text("candidates of the tuning: ").append_text(_counts_line(self.candidates)), soft_wrap=True)
         if self.unfinished:
             # Segments are printed as they are; Text would measure and divide each of ten thousand lines.
             parts = [part for row in self.unfinished for part in _unfinished_line(row, self.in_use_by)]
@@ -122,16 +128,20 @@ def status(root: Path) -> StatusReport:
     try:
         with explained(layout.index), engine.connect() as connection, connection.begin():
             grid, rows, last_run = read_grid(connection), read_states(connection), _last_run(connection)
+            tried = set(connection.execute(sa.select(schema.cells.c.cell_id).where(schema.is_candidate)).scalars())
     finally:
         engine.dispose()
     holder = current_holder(layout)
-    declared = [row for row in rows.values() if not row.retired]
+    declared = [row for row in rows.values() if not row.retired and row.cell_id not in tried]
+    candidates = [row for row in rows.values() if not row.retired and row.cell_id in tried]
+    waited_for = [row for row in candidates if row.kind is None or row.kind in UNSETTLED_KINDS]
     return StatusReport(
         root=layout.name,
         grid=grid,
         counts=_count(declared),
-        unfinished=tuple(row for row in declared if row.state is not CellState.DONE),
+        unfinished=tuple(row for row in [*declared, *waited_for] if row.state is not CellState.DONE),
         retired=_count(row for row in rows.values() if row.retired),
+        candidates=_count(candidates),
         last_run=last_run,
         in_use_by=holder if last_run and last_run.ended_at is None else None,
     )
@@ -147,6 +157,10 @@ def _last_run(connection: Connection) -> LastRun | None:
 def _count(rows: Iterable[CellRow]) -> dict[CellState, int]:
     found = Counter(row.state for row in rows)
     return {state: found[state] for state in _ORDER}
+
+
+def _named(counts: dict[CellState, int]) -> dict[str, int]:
+    return {str(state): number for state, number in counts.items()}
 
 
 def _cell_json(row: CellRow) -> dict[str, Any]:
