@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import pytest
 
+from grid.deadlines import MACHINES
 from grid.queue import Queue
 from grid.splitting import Splitter
 from grid.tune_runner.lookout import LOOK_EVERY_S, Lookout
-from grid.tune_runner.machines import bundle, meets, rooms_on
+from grid.tune_runner.machines import (
+    MACHINES_VARIABLE,
+    bundle,
+    declared_machines,
+    meets,
+    rooms_on,
+    wait_for_machines,
+)
 from grid.tune_runner.silence import Worker
+from jobs.errors import EnvironmentProblem, UserError
 from jobs.spec import CommandKind, Event, EventKind, Resources
 from tests.fakes.cells import batch, cell
 
@@ -92,3 +101,28 @@ def test_a_free_machine_gets_cells_of_a_long_pack() -> None:
 
 def test_a_cluster_that_does_not_answer_moves_nothing() -> None:
     assert Scene(rooms=1, fails=True).kinds() == []
+
+
+def test_a_run_waits_until_all_machines_have_joined(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MACHINES.variable, "60")
+    counts, slept = iter([1, 2, 3]), []
+    wait_for_machines(3, count=lambda: next(counts), clock=lambda: 0.0, sleep=slept.append)
+    assert len(slept) == 2
+
+
+def test_machines_that_do_not_come_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MACHINES.variable, "60")
+    times = iter([0.0, 30.0, 61.0])
+    with pytest.raises(EnvironmentProblem, match="1 of 3 machines .* after 60 s"):
+        wait_for_machines(3, count=lambda: 1, clock=lambda: next(times), sleep=lambda seconds: None)
+
+
+def test_the_number_of_machines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(MACHINES_VARIABLE, raising=False)
+    assert declared_machines() == 1
+    monkeypatch.setenv(MACHINES_VARIABLE, "4")
+    assert declared_machines() == 4
+    for wrong in ("0", "-1", "two", ""):
+        monkeypatch.setenv(MACHINES_VARIABLE, wrong)
+        with pytest.raises(UserError, match="a number of machines"):
+            declared_machines()
