@@ -23,3 +23,16 @@ def test_without_the_option_a_run_takes_as_long_as_it_needs() -> None:
     budget = TimeBudget(None, clock=lambda: now_s)
     now_s = 1e9
     assert not budget.must_stop()
+
+
+def test_the_shortest_limit_counts_from_the_beginning() -> None:
+    now_s = 0.0
+    budget = TimeBudget(2.0, clock=lambda: now_s)
+    now_s = 600
+    budget.limit(0.5, "the budget of $1 is spent.")
+    budget.limit(5.0, "never reached")
+    now_s = 1799
+    assert not budget.must_stop()
+    now_s = 1800
+    assert budget.must_stop()
+    assert budget.reason == "the budget of $1 is spent."
