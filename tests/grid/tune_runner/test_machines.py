@@ -113,7 +113,7 @@ def test_a_run_waits_until_all_machines_have_joined(monkeypatch: pytest.MonkeyPa
 def test_machines_that_do_not_come_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(MACHINES.variable, "60")
     times = iter([0.0, 30.0, 61.0])
-    with pytest.raises(EnvironmentProblem, match="1 of 3 machines .* after 60 s"):
+    with pytest.raises(EnvironmentProblem, match=r"1 of 3 machines .* after 60 s"):
         wait_for_machines(3, count=lambda: 1, clock=lambda: next(times), sleep=lambda seconds: None)
 
 
