@@ -22,6 +22,7 @@ from jobs.failpoints import failpoint
 from jobs.model_files import CONFIG, SETTINGS, folder_problem, missing_part, remote_code_problem, used_files
 
 REQUEST_TIMEOUT_S = 15.0
+_DATA_SUFFIXES = frozenset({".parquet", ".csv", ".tsv", ".json", ".jsonl", ".txt", ".arrow", ".gz", ".zst"})
 
 
 def check_access(kind: str, location: str, revision: str | None) -> None:
@@ -111,6 +112,30 @@ def fetch(location: str, revision: str, names: Collection[str], cache: Path, on_
         failpoint("hub.file_fetched")
     _refuse(location, revision, folder_problem(snapshot))
     note_complete(location, revision, cache)
+
+
+def data_bytes(location: str, revision: str | None, subset: str | None) -> int:
+    """Size of a data set's files.
+
+    Args:
+        location: hub id.
+        revision: the pinned commit; None: the newest.
+        subset: files whose path names it count, if there are such; else all.
+
+    Raises:
+        EnvironmentProblem: gated, missing, not reachable.
+        TransientProblem: the hub is busy or failing.
+    """
+    try:
+        info = HfApi(token=hub_token()).dataset_info(
+            location, revision=revision, files_metadata=True, timeout=REQUEST_TIMEOUT_S
+        )
+    except Exception as error:  # every kind of failure is sorted by hub_problem
+        raise hub_problem(error, location, kind="dataset", revision=revision).error from error
+    sizes = {sibling.rfilename: int(sibling.size or 0) for sibling in info.siblings or ()}
+    data = {name: size for name, size in sizes.items() if Path(name).suffix.lower() in _DATA_SUFFIXES}
+    of_subset = {name: size for name, size in data.items() if subset and subset in Path(name).parts[0:-1]}
+    return sum((of_subset or data).values())
 
 
 def snapshot_folder(location: str, revision: str) -> Path:

@@ -78,7 +78,7 @@ def prefetch(options: RunOptions, console: Console) -> PrefetchReport:
         fills the hub's cache and FineGrid's.
     """
     outlook = look_ahead(options)
-    needs = hub_findings(outlook, outlook.cells, fetches=True)
+    needs = hub_findings(outlook, outlook.cells, fetches=True, console=console)
     folder = download_folder(needs)
     disk = check_disk(Plan(packs=(), skipped=()), "", download_bytes=needs.num_bytes, downloads=folder)
     denied, unavailable = sort_denied(needs.denied, skip_unavailable=options.skip_unavailable)

@@ -119,6 +119,13 @@ def read_hub(spec: DataSpec, cache: Path | None) -> Corpus:
     return assemble(spec.id, rows, names, BadRows(spec.bad_rows, spec.max_bad_fraction))
 
 
+def is_kept(spec: DataSpec, cache: Path) -> bool:
+    """True when the rows need no network any more, or are not on the hub at all."""
+    if spec.source != "hub":
+        return True
+    return is_commit(spec.revision) and (cache / "hub" / f"{_cache_key(spec, str(spec.revision))}.parquet").is_file()
+
+
 def _cached_commit(repo_id: str, requested: str | None, kind: str) -> str | None:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
