@@ -201,7 +201,7 @@ class CellMaker:
         chosen: Mapping[str, Mapping[str, Any]],
     ) -> Any:
         config, model, strategy, variant = (self.config, *(values.get(k) for k in ("model", "strategy", "variant")))
-        varied = {axis.name: values[axis.key] for axis in config.axes if axis.section == section}
+        varied = {a.name: values[a.key] for a in config.axes if a.section == section and a.key in values}
         changed_by = (variant, model if model in config.per_model else None)
         # repr tells 1 from true and 1.0, which are equal as dictionary keys.
         own = chosen.get(section, {})

@@ -17,10 +17,14 @@ from grid import identity
 from grid.identity import ALWAYS, INTRODUCED, NEVER, CellIds, cell_id, cell_identity, is_provisional
 from jobs.spec import (
     CellSpec,
+    ChainSpec,
     ComputeSpec,
     DataSpec,
+    FamilySpec,
+    Ia3Spec,
     LoraSpec,
     ModelSpec,
+    PrefixSpec,
     QuantizationSpec,
     RecipeSpec,
     Strategy,
@@ -81,6 +85,10 @@ def test_golden_ids(entry: dict[str, Any]) -> None:
         changed("model", location="gpt2"),
         changed("model", revision="2"),
         changed("model", source="hub"),
+        changed(ia3=Ia3Spec()),
+        changed(prefix=PrefixSpec()),
+        changed(chain=ChainSpec()),
+        changed(family=FamilySpec(targets=("query",))),
     ],
 )
 def test_what_changes_the_id(cell: CellSpec) -> None:
