@@ -101,7 +101,7 @@ def explain(scorer: TextScorer, labels: Sequence[int], *, method: str, steps: in
 
 def _integrated(scorer: TextScorer, label: int, ends: tuple[float, float], steps: int) -> Attribution:
     """Sundararajan, Taly, Yan (2017), "Axiomatic attribution for deep networks", summed over each token's embedding."""
-    method = _captum().IntegratedGradients(scorer.logits)
+    method = captum_methods().IntegratedGradients(scorer.logits)
     change = ends[0] - ends[1]
     while True:
         values_L = method.attribute(
@@ -123,7 +123,7 @@ def _occluded(scorer: TextScorer, label: int) -> Tensor:
     """Logit of the text minus that of the text with one token masked, for every token."""
     places_1L1 = torch.arange(scorer.embedded_1LH.shape[1], device=scorer.embedded_1LH.device)[None, :, None]
     values_1LH: Tensor = (
-        _captum()
+        captum_methods()
         .FeatureAblation(scorer.logits)
         .attribute(
             scorer.embedded_1LH,
@@ -140,7 +140,12 @@ def _occluded(scorer: TextScorer, label: int) -> Tensor:
     return values_L
 
 
-def _captum() -> Any:
+def captum_methods() -> Any:
+    """The library's methods.
+
+    Raises:
+        EnvironmentProblem: captum is not installed.
+    """
     try:
         from captum import attr
     except ImportError as error:

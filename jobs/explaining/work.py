@@ -14,7 +14,7 @@ import torch
 
 from jobs.errors import UserError
 from jobs.explaining.agreement import agreement
-from jobs.explaining.attribution import TextScorer, explain
+from jobs.explaining.attribution import TextScorer, captum_methods, explain
 from jobs.explaining.messages import Answer, PairAgreement, Request
 from jobs.explaining.tables import Compared, Explained, plain, write_tables
 from jobs.explaining.texts import Text, rows_of_test_set, texts_in
@@ -50,6 +50,7 @@ def answer(request: Request, say: Say = lambda _: None) -> Answer:
         UserError: a cell without weights, an unknown label, a text without tokens.
         EnvironmentProblem: a base or its data cannot be read here, captum is missing, or the disk refused.
     """
+    captum_methods()  # missing, it is better missed before models are loaded
     cells = [finished_cell(cell) for cell in request.cells]
     cache = Path(request.cache)
     texts = texts_in(Path(request.texts_file)) if request.texts_file else None

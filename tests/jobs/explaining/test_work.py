@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from jobs.errors import UserError
+from jobs.errors import EnvironmentProblem, UserError
+from jobs.explaining import work
 from jobs.explaining.messages import Request
 from jobs.explaining.work import MOST_LABELS, answer
 from jobs.work_messages import AskedCell
@@ -91,3 +93,12 @@ def test_cells_that_cannot_explain_say_why(explained: Cells, cache: Path, tmp_pa
     with pytest.raises(UserError, match="is a baseline"):
         answer(request_for(explained, ("baseline",), tmp_path, cache))
     assert not list(tmp_path.iterdir())
+
+
+def test_without_captum_nothing_is_loaded(
+    explained: Cells, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "captum", None)
+    monkeypatch.setattr(work, "finished_cell", None)
+    with pytest.raises(EnvironmentProblem, match=r"pip install 'finegrid\[explain\]'"):
+        answer(request_for(explained, ("full",), tmp_path, cache))
