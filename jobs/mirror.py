@@ -16,7 +16,6 @@ import os
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -158,6 +157,8 @@ class Mirror:
         """Fetch many results at a time, without weights; those that cannot be are left to whoever reads them."""
         missing = [folder for folder in folders if not folder.is_dir()]
         if missing:
+            from concurrent.futures import ThreadPoolExecutor  # not for those who only look at a local folder
+
             with ThreadPoolExecutor(_THREADS) as pool:
                 list(pool.map(self._bring_or_leave, missing))
 

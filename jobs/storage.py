@@ -1,31 +1,14 @@
-"""Files of a results folder: the only place that knows their names.
+"""Results of cells as folders: written whole or not at all, found, read and verified; on disks and at URLs.
 
-root/
-  grid.db  tuning.db  lock
-  cells/<cell_id>/<epoch>-<attempt>-<nonce>/{manifest.json,result.json,predictions.parquet,...}
-  checkpoints/<cell_id>/...
-  logs/<epoch>-<pack_id>.jsonl
-  report/  report/heatmaps/  report/tables/
-  index.json    only where the index is in PostgreSQL: the name of the variable that says where, and the schema
-  ballast       space kept back while a run goes on, given up when the disk is full
-  store.json  lease/  journal.jsonl    only on network and FUSE folders, where the index itself lies in the cache folder
-  tmp/          folders being written
-  quarantine/   damaged folders, set aside by `finegrid doctor --rebuild`
-
-At a URL lie cells/, checkpoints/, logs/ and report/ under the same names, with store.json, lease/, epochs/, index/ and
-journal/ (`grid.store.remote`); on each machine a folder stands for it (`jobs.mirror`).
-
-A trial only ever adds folders under cells/ and checkpoints/ and lines to its log; the index is the driver's.
+Names are `jobs.layout`'s, which is handed on from here.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from jobs import durable
@@ -42,8 +25,9 @@ from jobs.durable import (
     write_atomically,
     write_synced,
 )
-from jobs.errors import BugError, EnvironmentProblem, UserError
+from jobs.errors import BugError, EnvironmentProblem
 from jobs.failpoints import failpoint
+from jobs.layout import CELL_ID, SAFE_NAME, AttemptName, Layout, check_cell_id
 from jobs.mirror import Mirror, make_mirror, mirror_of
 from jobs.objects import is_url
 from jobs.spec import RESULT_VERSION, CellResult, dumps, from_json
@@ -74,159 +58,6 @@ __all__ = [
 RESULT = "result.json"
 RESULT_DEPTH = 3
 """Names in the key of a result or checkpoint folder: cells/<cell_id>/<attempt>."""
-_CELL_ID = re.compile(r"[0-9a-f]{16}")
-_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
-_ATTEMPT_FOLDER = re.compile(r"(?P<epoch>[0-9]{1,9})-(?P<attempt>[0-9]{1,9})-(?P<nonce>[0-9a-f]{8})")
-
-
-def check_cell_id(cell_id: str) -> str:
-    """Return the id unchanged when it is 16 hex characters; folders are named after nothing else.
-
-    Raises:
-        UserError: it is something else.
-    """
-    if not _CELL_ID.fullmatch(cell_id):
-        raise UserError(f"{cell_id[:80]!r} is not a cell id: 16 characters 0-9 a-f are expected")
-    return cell_id
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Names inside one results folder."""
-
-    root: Path
-
-    @property
-    def mirror(self) -> Mirror | None:
-        """What stands for a URL; None where the folder itself is the store."""
-        return mirror_of(self.root)
-
-    @property
-    def name(self) -> str:
-        """What people call it: the URL, or the folder."""
-        mirror = self.mirror
-        return mirror.url if mirror else str(self.root)
-
-    @property
-    def index(self) -> Path:
-        """The SQLite index."""
-        return self.root / "grid.db"
-
-    @property
-    def tuning(self) -> Path:
-        """Optuna's database."""
-        return self.root / "tuning.db"
-
-    @property
-    def lock(self) -> Path:
-        """File whose flock is the right to write."""
-        return self.root / "lock"
-
-    @property
-    def ballast(self) -> Path:
-        """Space kept back for the moment when the disk is full."""
-        return self.root / "ballast"
-
-    @property
-    def identity(self) -> Path:
-        """Names the store where its index lies elsewhere."""
-        return self.root / "store.json"
-
-    @property
-    def index_place(self) -> Path:
-        """Says where the index is when it is in a database."""
-        return self.root / "index.json"
-
-    @property
-    def lease(self) -> Path:
-        """Folder of the right to write where the kernel's locks do not reach every host."""
-        return self.root / "lease"
-
-    @property
-    def journal(self) -> Path:
-        """What the copy of an index kept elsewhere lacks."""
-        return self.root / "journal.jsonl"
-
-    @property
-    def cells(self) -> Path:
-        """Result folders."""
-        return self.root / "cells"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Checkpoint folders."""
-        return self.root / "checkpoints"
-
-    @property
-    def logs(self) -> Path:
-        """Pack logs."""
-        return self.root / "logs"
-
-    @property
-    def report(self) -> Path:
-        """What people look at."""
-        return self.root / "report"
-
-    @property
-    def heatmaps(self) -> Path:
-        """Pictures."""
-        return self.report / "heatmaps"
-
-    @property
-    def tables(self) -> Path:
-        """Tables in CSV, Markdown and LaTeX."""
-        return self.report / "tables"
-
-    @property
-    def temporary(self) -> Path:
-        """Folders being written."""
-        return self.root / "tmp"
-
-    @property
-    def quarantine(self) -> Path:
-        """Damaged folders set aside."""
-        return self.root / "quarantine"
-
-    def cell(self, cell_id: str) -> Path:
-        """Folder of one cell's result folders."""
-        return self.cells / check_cell_id(cell_id)
-
-    def checkpoint(self, cell_id: str) -> Path:
-        """Folder of one cell's checkpoints."""
-        return self.checkpoints / check_cell_id(cell_id)
-
-    def pack_log(self, epoch: int, pack_id: str) -> Path:
-        """Log of one pack: one JSON object a line.
-
-        Raises:
-            BugError: the pack id could leave the folder.
-        """
-        if not _SAFE_NAME.fullmatch(pack_id):
-            raise BugError(f"pack id {pack_id!r} is not a safe file name")
-        return self.logs / f"{int(epoch)}-{pack_id}.jsonl"
-
-    def relative(self, path: Path) -> str:
-        """A path inside the results folder, relative to it, with forward slashes."""
-        return path.relative_to(self.root).as_posix()
-
-
-@dataclass(frozen=True, order=True)
-class AttemptName:
-    """The name of a result folder, read; sorts by epoch, then attempt."""
-
-    epoch: int
-    attempt: int
-    nonce: str
-
-    @classmethod
-    def parse(cls, name: str) -> AttemptName | None:
-        """Read a folder name; None when it is not one of ours."""
-        match = _ATTEMPT_FOLDER.fullmatch(name)
-        return cls(int(match["epoch"]), int(match["attempt"]), match["nonce"]) if match else None
-
-    def __str__(self) -> str:
-        """The folder name."""
-        return f"{self.epoch}-{self.attempt}-{self.nonce}"
 
 
 def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> Path:
@@ -247,7 +78,7 @@ def publish(layout: Layout, result: CellResult, files: Mapping[str, Writer]) -> 
     target = layout.cell(result.cell.cell_id) / str(AttemptName(result.epoch, result.attempt, secrets.token_hex(4)))
     text = dumps(result).encode("utf-8")
     for name in files:
-        if not _SAFE_NAME.fullmatch(name) or name in (MANIFEST, RESULT):
+        if not SAFE_NAME.fullmatch(name) or name in (MANIFEST, RESULT):
             raise BugError(f"file name {name!r} cannot stand in a result folder")
     try:
         make_cell_folder(target.parent)
@@ -369,7 +200,7 @@ def complete_results(layout: Layout, *, skip: Collection[str] = frozenset()) -> 
     if not layout.cells.is_dir():
         return
     with os.scandir(layout.cells) as entries:
-        names = sorted(entry.name for entry in entries if _CELL_ID.fullmatch(entry.name) and entry.name not in skip)
+        names = sorted(entry.name for entry in entries if CELL_ID.fullmatch(entry.name) and entry.name not in skip)
     for cell_id in names:
         yield from results_of(layout, cell_id)
 
@@ -396,7 +227,7 @@ def _remote_results(layout: Layout, mirror: Mirror, prefix: str, skip: Collectio
     found = []
     for key in mirror.committed(prefix, depth=RESULT_DEPTH):
         _, cell_id, attempt = key.split("/")
-        if _CELL_ID.fullmatch(cell_id) and cell_id not in skip and (name := AttemptName.parse(attempt)) is not None:
+        if CELL_ID.fullmatch(cell_id) and cell_id not in skip and (name := AttemptName.parse(attempt)) is not None:
             found.append((cell_id, name, layout.root / key))
     return [path for *_, path in sorted(found)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sqlalchemy.engine import Connection
 from grid.store import schema
 from grid.store.rows import cell_row, metric_rows, result_row
 from grid.store.states import check_step
-from grid.store.upsert import Insert, insert_into
+from grid.store.upsert import insert_into
 from jobs.failpoints import failpoint
 from jobs.spec import CellResult, CellState
 from jobs.storage import DamagedResult, Layout, read_result, verify
@@ -32,7 +33,13 @@ def _finish_cell() -> sa.Update:
     return sa.update(table).where(table.c.cell_id == sa.bindparam("id")).values(**_DONE, **numbers)
 
 
-def _finish_attempt(dialect: str) -> Insert:
+@functools.cache
+def _insert_new(dialect: str, table: sa.Table) -> sa.Insert:
+    return insert_into(dialect, table).on_conflict_do_nothing()
+
+
+@functools.cache
+def _finish_attempt(dialect: str) -> sa.Insert:
     table = schema.attempts
     upsert = insert_into(dialect, table)
     changed: dict[str, Any] = {name: upsert.excluded[name] for name in (*_DONE, "ended_at")}
@@ -41,11 +48,7 @@ def _finish_attempt(dialect: str) -> Insert:
 
 
 # Made once: putting a statement together takes longer than running it.
-_DIALECTS: Final = ("sqlite", "postgresql")
-_INSERT_RESULT: Final = {name: insert_into(name, schema.results).on_conflict_do_nothing() for name in _DIALECTS}
-_INSERT_METRICS: Final = {name: insert_into(name, schema.metrics).on_conflict_do_nothing() for name in _DIALECTS}
 _FINISH_CELL: Final = _finish_cell()
-_FINISH_ATTEMPT: Final = {name: _finish_attempt(name) for name in _DIALECTS}
 _STANDING: Final = sa.select(schema.cells.c.state, schema.cells.c.epoch, schema.cells.c.attempt).where(
     schema.cells.c.cell_id == sa.bindparam("id")
 )
@@ -131,16 +134,16 @@ def _may_enter(present: Any, published: Published) -> bool:
 def _insert_rows(connection: Connection, published: Published) -> None:
     result, now = published.result, utc_now()
     dialect = connection.dialect.name
-    connection.execute(_INSERT_RESULT[dialect], result_row(result, published.folder, now))
+    connection.execute(_insert_new(dialect, schema.results), result_row(result, published.folder, now))
     failpoint("db.inserted")
     rows = metric_rows(result)
     if rows:
-        connection.execute(_INSERT_METRICS[dialect], rows)
+        connection.execute(_insert_new(dialect, schema.metrics), rows)
     numbers = {"epoch": result.epoch, "attempt": result.attempt}
     connection.execute(_FINISH_CELL, {"id": result.cell.cell_id} | {f"new_{name}": numbers[name] for name in numbers})
     where = {name: result.provenance.get(name) for name in ("host", "pid")}
     key = {"cell_id": result.cell.cell_id, **numbers}
-    connection.execute(_FINISH_ATTEMPT[dialect], {**key, **_DONE, **where, "ended_at": now})
+    connection.execute(_finish_attempt(dialect), {**key, **_DONE, **where, "ended_at": now})
 
 
 def readable(layout: Layout, folders: Sequence[Path]) -> list[Published]:
