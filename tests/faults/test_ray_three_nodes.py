@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,3 +68,26 @@ def test_ray_a_node_that_joins_at_the_end_gets_cells_of_a_long_pack(make_toy: Ma
     assert len(at_work(grid)) >= 2
     assert grid.dump() == clean_dump(grid)
     assert json.loads(grid.command("status", str(grid.folder), "--json").stdout)["counts"]["done"] == 12
+
+
+def test_ray_packs_leave_a_machine_that_was_announced_to_go(make_toy: MakeToy, clean_dump: CleanDump) -> None:
+    """The pack gives its cells back before the machine goes: nothing fails, nothing waits for the loss to be seen."""
+    grid = make_toy(scripts=(f"slow.{STEPS}",), seeds=range(8), local=False)
+    with cluster() as made:
+        going = add_node(made)
+        environment = joining(made)
+        running = grid.start(env=environment)
+        wait_until(lambda: grid.count("done") >= 1, 120, "a result of the machine")
+        add_node(made)
+        ray = str(Path(sys.executable).parent / "ray")
+        drain = [ray, "drain-node", "--address", made.address, "--node-id", going.node_id]
+        drain += ["--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot"]
+        drain += ["--deadline-remaining-seconds", "600"]
+        subprocess.run(drain, env=grid.environment(environment), check=True, timeout=60, capture_output=True)
+        wait_until(lambda: any(row["state"] == "interrupted" for row in grid.attempts()), 60, "cells given back")
+        wait_until(lambda: len(at_work(grid)) >= 2, 60, "a pack on the other machine")
+        made.remove_node(going, allow_graceful=False)
+        finished = running.wait(200)
+    assert finished.returncode == 0, finished.stderr
+    assert "failed" not in [row["state"] for row in grid.attempts()]
+    assert grid.dump() == clean_dump(grid)
