@@ -52,6 +52,8 @@ class RayConnection:
         self._log = RayLog(logs)
         self._private: PrivateRay | None = None
         self._pulse: Pulse | None = None
+        self._dashboard = ""
+        """Address of the cluster's own pages; empty: it has none."""
         self.watchdog: Watchdog | None = None
         """Between `__enter__` and `__exit__`: knows whether Ray is lost."""
         self.is_private = not os.environ.get(ADDRESS_VARIABLE)
@@ -117,7 +119,8 @@ class RayConnection:
         shape = f"{devices.cpus} CPUs, {devices.gpus} GPUs"
         if self.is_private:
             return f"Ray: a private one on this machine ({shape})"
-        return f"Ray: the cluster at {ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]} ({shape})"
+        dashboard = f", dashboard http://{self._dashboard}" if self._dashboard else ""
+        return f"Ray: the cluster at {ADDRESS_VARIABLE}={os.environ[ADDRESS_VARIABLE]} ({shape}{dashboard})"
 
     def farewell(self) -> str:
         """What remains to be done by hand after a run: to end a cluster that `ray up` started."""
@@ -145,7 +148,8 @@ class RayConnection:
             address = self._private.wait()
         else:
             address = os.environ[ADDRESS_VARIABLE]
-        ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        context = ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
+        self._dashboard = str(context.dashboard_url or "")
         if not self.is_private:
             wait_for_machines(declared_machines())
         control = ray._private.worker.global_worker.gcs_client

@@ -71,6 +71,14 @@ def test_failures_are_rows_with_exit_code_1_and_the_resume_rule_decides(go: Go, 
     assert all(attempt == 1 for _, attempt in attempts.values())
 
 
+def test_a_run_ends_in_order_when_its_hours_are_over_and_can_be_continued(go: Go, tmp_path: Path) -> None:
+    config = write_config(tmp_path, scripts=("slow.30",))
+    first = go(config, max_hours=0.3 / 3600)
+    assert first.exit_code == 5 and "--max-hours are over" in str(first.stopped)
+    assert states(tmp_path / "results") == ["interrupted", "interrupted"]
+    assert go(config, max_hours=1.0).exit_code == 0
+
+
 def test_a_transient_failure_is_tried_again_within_the_run(go: Go, tmp_path: Path) -> None:
     summary = go(write_config(tmp_path, scripts=("flaky",), seeds=(0,)))
     assert summary.exit_code == 0 and [row.attempt for row in summary.rows.values()] == [2]
