@@ -199,6 +199,8 @@ class Mirror:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not self.objects.fetch(key, path):
             raise DamagedResult(f"{self.url}/{key}: missing, although the manifest names it")
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # after a power cut half a file here must not look like damage there
 
     # Checking and removing
 

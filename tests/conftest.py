@@ -27,3 +27,12 @@ def explained(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     from tests.fakes.finished_cells import finished_cells  # trains: torch is imported for those who ask
 
     return finished_cells(tmp_path_factory.mktemp("explained"), cache)
+
+
+@pytest.fixture(scope="session")
+def s3_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a real S3 server on loopback, with one bucket."""
+    from tests.object_store import s3_server
+
+    with s3_server(tmp_path_factory.mktemp("s3") / "log") as address:
+        yield address

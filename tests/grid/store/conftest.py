@@ -8,7 +8,7 @@ from grid.store import Store
 from jobs.spec import PackedCell
 from jobs.storage import Layout, publish
 from tests.jobs.samples import cell, result
-from tests.object_store import s3_server, use
+from tests.object_store import use
 from tests.postgres_server import VARIABLE, postgres_server
 
 GRID = "sample"
@@ -99,17 +99,10 @@ def as_network(folder, setenv, *, stale_after_s=0.45):
     return folder / "net" / "results", folder / "cache"
 
 
-@pytest.fixture(scope="session")
-def server(tmp_path_factory):
-    """Address of an S3 server on loopback."""
-    with s3_server(tmp_path_factory.mktemp("s3") / "log") as address:
-        yield address
-
-
 @pytest.fixture
-def url(server, tmp_path, monkeypatch):
+def url(s3_address, tmp_path, monkeypatch):
     """A URL of this test alone, with a cache folder and a lease that is soon stale."""
-    use(monkeypatch.setenv, server)
+    use(monkeypatch.setenv, s3_address)
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("FINEGRID_LEASE_S", "20")
     return f"s3://results/{secrets.token_hex(4)}"
