@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import signal
@@ -23,6 +24,7 @@ from grid.signals import StopSignals
 from grid.status import status
 from grid.store import Store, peek
 from grid.summary import Summary
+from grid.time_budget import TimeBudget
 from jobs.errors import ConfigError, EnvironmentProblem, StoreBusy, UserError
 from jobs.spec import CellState
 from tests.fakes.grids import write_config
@@ -71,12 +73,16 @@ def test_failures_are_rows_with_exit_code_1_and_the_resume_rule_decides(go: Go, 
     assert all(attempt == 1 for _, attempt in attempts.values())
 
 
-def test_a_run_ends_in_order_when_its_hours_are_over_and_can_be_continued(go: Go, tmp_path: Path) -> None:
-    config = write_config(tmp_path, scripts=("slow.30",))
-    first = go(config, max_hours=0.3 / 3600)
+def test_a_run_ends_in_order_when_its_hours_are_over_and_can_be_continued(
+    go: Go, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, begun = write_config(tmp_path, scripts=("slow.30",)), tmp_path / "results" / "begun"
+    at_once = functools.partial(TimeBudget, clock=lambda: 7200.0 if begun.exists() else 0.0)
+    monkeypatch.setattr(grid.run, "TimeBudget", at_once)
+    first = go(config, max_hours=1.0)
     assert first.exit_code == 5 and "--max-hours are over" in str(first.stopped)
     assert states(tmp_path / "results") == ["interrupted", "interrupted"]
-    assert go(config, max_hours=1.0).exit_code == 0
+    assert go(config).exit_code == 0
 
 
 def test_a_transient_failure_is_tried_again_within_the_run(go: Go, tmp_path: Path) -> None:
