@@ -76,7 +76,7 @@ def _element(element: ET.Element, names: dict[str, str]) -> Markup:
         return Markup("")
     if tag == "g" and not attributes:
         return inside
-    return Markup("<{}{}>{}{}</{}>").format(Markup(tag), attributes, text, inside, Markup(tag))  # noqa: S704  of _KEPT
+    return Markup("<{}{}>{}{}</{}>").format(tag, attributes, text, inside, tag)
 
 
 def _attributes(element: ET.Element, names: dict[str, str]) -> dict[str, str]:
