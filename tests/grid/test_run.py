@@ -81,7 +81,8 @@ def test_a_run_ends_in_order_when_its_hours_are_over_and_can_be_continued(
     monkeypatch.setattr(grid.run, "TimeBudget", at_once)
     first = go(config, max_hours=1.0)
     assert first.exit_code == 5 and "--max-hours are over" in str(first.stopped)
-    assert states(tmp_path / "results") == ["interrupted", "interrupted"]
+    left = states(tmp_path / "results")
+    assert left[0] == "interrupted" and set(left) <= {"interrupted", "pending"}
     assert go(config).exit_code == 0
 
 
