@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jobs.evaluation.evaluate import Evaluation, EvaluationSettings, SplitLogits, evaluate_cell, settings_of
 from jobs.evaluation.files import evaluation_files
+from jobs.model_card import CARD_FILE, model_card
 from jobs.models.loading import BASE_PREFIX, Base
 from jobs.provenance import machine
 from jobs.result_files import Writer, curves_writer, predictions_writer
@@ -62,21 +63,24 @@ def publish_cell(
     parts = {} if is_candidate else {"test": (data.row_ids["test"], data.labels["test"], test_logits_nC)}
     if run.best_validation_nC is not None:
         parts["validation"] = (data.row_ids["validation"], data.labels["validation"], run.best_validation_nC)
+    card = "" if is_candidate else model_card(result)
     files = {
         "predictions.parquet": predictions_writer(parts),
         "curves.parquet": curves_writer(run.curves),
         **({} if is_candidate else evaluation_files(evaluation)),
-        **{name: _mover(folder) for name, folder in folders.items()},
+        **{name: _mover(folder, card) for name, folder in folders.items()},
     }
     folder = publish(layout, result, files)
     return folder, next((m.value for m in result.metrics if (m.split, m.name) == ("test", "accuracy")), None)
 
 
-def _mover(folder: Path) -> Writer:
-    """A writer that moves a folder there is already."""
+def _mover(folder: Path, card: str) -> Writer:
+    """A writer that moves a folder there is already and says what it holds."""
 
     def move(path: Path) -> None:
         folder.rename(path)
+        if card:
+            (path / CARD_FILE).write_text(card, "utf-8")
 
     return move
 
