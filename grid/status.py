@@ -16,6 +16,7 @@ from rich.text import Text
 from sqlalchemy.engine import Connection
 
 from grid.escape import visible
+from grid.pack_hours import pack_hours
 from grid.store import schema
 from grid.store.lock import Holder
 from grid.store.ownership import current_holder
@@ -68,6 +69,10 @@ class StatusReport:
     last_run: LastRun | None
     in_use_by: Holder | None
     """The process that holds the store, when it can be seen from this machine."""
+    pack_hours: float = 0.0
+    """How long packs have kept devices busy, all runs together."""
+    dollars_per_hour: float | None = None
+    """What a device costs; None: nobody said."""
 
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
@@ -81,6 +86,8 @@ class StatusReport:
             **({"candidates": _named(self.candidates)} if sum(self.candidates.values()) else {}),
             "last_run": vars(self.last_run) if self.last_run else None,
             "in_use_by": vars(self.in_use_by) if self.in_use_by else None,
+            "pack_hours": round(self.pack_hours, 4),
+            "dollars": None if self.dollars_per_hour is None else round(self.pack_hours * self.dollars_per_hour, 2),
         }
 
     def render(self, console: Console) -> None:
@@ -95,8 +102,16 @@ class StatusReport:
             # Segments are printed as they are; Text would measure and divide each of ten thousand lines.
             parts = [part for row in self.unfinished for part in _unfinished_line(row, self.in_use_by)]
             console.print(Segments(parts), soft_wrap=True, end="")
+        if self.pack_hours:
+            console.print(Text(self._cost_line()), soft_wrap=True)
         for line in _advice(self.unfinished, self.in_use_by):
             console.print(Text(line), soft_wrap=True)
+
+    def _cost_line(self) -> str:
+        text = f"packs ran for {self.pack_hours:.1f} hours"
+        if self.dollars_per_hour is None:
+            return text
+        return f"{text}, about {self.pack_hours * self.dollars_per_hour:.2f} dollars"
 
     def _headline(self) -> Text:
         text = Text(f"{visible(self.root)}: grid {visible(self.grid)}", style="bold")
@@ -110,11 +125,12 @@ class StatusReport:
         return text
 
 
-def status(root: Path) -> StatusReport:
+def status(root: Path, *, dollars_per_hour: float | None = None) -> StatusReport:
     """Look at a store without changing it; a run may be going on.
 
     Args:
         root: results folder.
+        dollars_per_hour: what a device costs, to say what the packs have cost so far.
 
     Returns:
         the report.
@@ -129,6 +145,7 @@ def status(root: Path) -> StatusReport:
         with explained(layout.index), engine.connect() as connection, connection.begin():
             grid, rows, last_run = read_grid(connection), read_states(connection), _last_run(connection)
             tried = set(connection.execute(sa.select(schema.cells.c.cell_id).where(schema.is_candidate)).scalars())
+            hours = pack_hours(connection, is_running=last_run is not None and last_run.ended_at is None)
     finally:
         engine.dispose()
     holder = current_holder(layout)
@@ -144,6 +161,8 @@ def status(root: Path) -> StatusReport:
         candidates=_count(candidates),
         last_run=last_run,
         in_use_by=holder if last_run and last_run.ended_at is None else None,
+        pack_hours=hours,
+        dollars_per_hour=dollars_per_hour,
     )
 
 

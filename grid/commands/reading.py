@@ -11,11 +11,17 @@ from grid.commands.shared import CellQuery, Config, JsonOption, Results, SetOpti
 
 
 @app.command()
-def status(results: Results, as_json: JsonOption = False) -> None:
+def status(
+    results: Results,
+    as_json: JsonOption = False,
+    price: Annotated[
+        float | None, typer.Option("--dollars-per-hour", min=0, help="What a device costs: says what packs cost so far.")
+    ] = None,
+) -> None:
     """Count cells by state and say why each unfinished one is not done."""
     from grid.status import status as read_status
 
-    guarded(lambda: show(read_status(results), as_json), as_json=as_json)
+    guarded(lambda: show(read_status(results, dollars_per_hour=price), as_json), as_json=as_json)
 
 
 @app.command()
