@@ -67,7 +67,8 @@ def run_cell(
     workshop.layout.root.mkdir(parents=True, exist_ok=True)
     (workshop.layout.root / "begun").touch()
     is_first = packed.attempt == 1
-    for _ in range({"slow": int(detail or 20), "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):
+    slow_steps = int(detail or 20) if script == "slow" else 2
+    for _ in range({"slow": slow_steps, "hang": 10_000, "hang_once": 10_000 if is_first else 2}.get(script, 2)):
         if command is not None:
             return False, command
         time.sleep(STEP_S)
