@@ -35,6 +35,7 @@ _COLOURS: Final = {
     CellState.FAILED: "red",
 }
 _STYLES: Final = {state: Style.parse(colour) for state, colour in _COLOURS.items()}
+_SHOWN_HOURS: Final = 0.05
 _DIM: Final = Style(dim=True)
 _ORDER: Final = (CellState.DONE, CellState.RUNNING, CellState.INTERRUPTED, CellState.PENDING, CellState.FAILED)
 
@@ -102,7 +103,7 @@ class StatusReport:
             # Segments are printed as they are; Text would measure and divide each of ten thousand lines.
             parts = [part for row in self.unfinished for part in _unfinished_line(row, self.in_use_by)]
             console.print(Segments(parts), soft_wrap=True, end="")
-        if self.pack_hours:
+        if self.pack_hours >= _SHOWN_HOURS or self.dollars_per_hour is not None:
             console.print(Text(self._cost_line()), soft_wrap=True)
         for line in _advice(self.unfinished, self.in_use_by):
             console.print(Text(line), soft_wrap=True)

@@ -15,7 +15,8 @@ def status(
     results: Results,
     as_json: JsonOption = False,
     price: Annotated[
-        float | None, typer.Option("--dollars-per-hour", min=0, help="What a device costs: says what packs cost so far.")
+        float | None,
+        typer.Option("--dollars-per-hour", min=0, help="What a device costs: says what packs cost so far."),
     ] = None,
 ) -> None:
     """Count cells by state and say why each unfinished one is not done."""

@@ -76,10 +76,15 @@ def declared_machines() -> int:
     return int(text)
 
 
+def live_machines() -> int:
+    """How many machines the cluster has now."""
+    return sum(bool(machine["Alive"]) for machine in ray.nodes())
+
+
 def wait_for_machines(
     number: int,
     *,
-    count: Callable[[], int] = lambda: sum(node["Alive"] for node in ray.nodes()),
+    count: Callable[[], int] = live_machines,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:

@@ -25,11 +25,10 @@ def engine() -> sa.Engine:
 
 
 def add(engine: sa.Engine, cell: str, pack: str | None, began: str | None, ended: str | None, epoch: int = 1) -> None:
-    times = {
-        "started_at": began and f"2026-01-01T{began}:00+00:00",
-        "ended_at": ended and f"2026-01-01T{ended}:00+00:00",
-    }
     row = {"cell_id": cell, "epoch": epoch, "attempt": 1, "state": "running", "pack_id": pack}
+    times = {
+        name: clock and f"2026-01-01T{clock}:00+00:00" for name, clock in (("started_at", began), ("ended_at", ended))
+    }
     with engine.begin() as connection:
         connection.execute(sa.insert(schema.attempts).values(**row, **times))
 
