@@ -57,6 +57,11 @@ def finished_cell(asked: AskedCell) -> FinishedCell:
     if model is None:
         raise UserError(f"cell {asked.cell_id} ({asked.title}) is a baseline: it has no model")
     # A head's adapter folder holds the head alone, which the base completes: smaller to load than its whole model.
+    if result.cell.strategy is Strategy.CHAIN:
+        raise UserError(
+            f"cell {asked.cell_id} ({asked.title}) is a chain of regressions on frozen features: no sequence classifier"
+            " can be loaded from it. Its numbers are in adapter/chain.safetensors, for jobs.chains.Chain"
+        )
     form = next((name for name in (ADAPTER, MODEL) if (folder / name).is_dir()), None)
     if form is None:
         raise UserError(

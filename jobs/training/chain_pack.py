@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from jobs.trial import Desk, Workshop
 
 _ALONE = Slots(number=1, found="automatic")
-_NO_PROBE = Solo(provenance={"solo_probe": "off"})
+_NO_PROBE = Solo(provenance={"solo_probe": "not measured: a fit has no steps"})
 
 
 def run_chains(desk: Desk) -> Generator[Event, Command | None, None]:
