@@ -55,7 +55,8 @@ def _narrowed(document: Mapping[str, Any], axes: Mapping[str, Any], spec: Mappin
     model = spec.get("model")
     if model is not None and model["source"] == "folder":
         kept["model"] = [model["location"]]
-    narrowed = {key: value for key, value in document.items() if key not in ("exclude", "baselines", "revisions")}
+    left_out = ("exclude", "baselines", "revisions", *(() if spec.get("family") else ("family",)))
+    narrowed = {key: value for key, value in document.items() if key not in left_out}
     narrowed |= {"axes": kept, "baselines": [str(strategy)] if is_baseline else []}
     if model is not None and model["source"] == "hub" and model["revision"]:
         narrowed["revisions"] = {kept["model"][0]: model["revision"]}
