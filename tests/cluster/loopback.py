@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -229,7 +230,9 @@ def last_line(said: str) -> str:
 
 def compare(stage: Stage, config: Path, back: Path) -> None:
     """The oracle: both stores equal that of a run without Ray, and nothing of Ray runs any more."""
-    left = [path for path in Path("/proc").glob("[0-9]*/comm") if path.read_text().strip() in ("raylet", "gcs_server")]
+    began_s = time.monotonic()
+    while (left := ray_servers()) and time.monotonic() - began_s < 90:
+        time.sleep(1)  # raylets end by themselves once their head is gone
     if left:
         raise SystemExit(f"ray down left processes behind: {left}")
     alone = stage.folder / "alone"
@@ -245,6 +248,19 @@ def compare(stage: Stage, config: Path, back: Path) -> None:
     if len(set(dumps.values())) != 1:
         raise SystemExit(f"the stores differ: { {name: len(text) for name, text in dumps.items()} }")
     print(f"equal stores, {len(dumps['without Ray'].splitlines())} lines each: {', '.join(dumps)}")
+
+
+def ray_servers() -> list[int]:
+    """Servers of Ray in this namespace; those that ended and were not waited for do not count."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            pid, name, state = re.match(r"(\d+) \((.*)\) (\w)", (folder / "stat").read_text()).groups()  # type: ignore[union-attr]
+        except OSError:
+            continue
+        if name in ("raylet", "gcs_server") and state != "Z":
+            found.append(int(pid))
+    return found
 
 
 def dump(stage: Stage, folder: Path) -> str:
