@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis.answers import axis_effects, best_arms, bought, crossovers, drops, rows_needed
     from analysis.arms import estimates, estimates_frame
-    from analysis.claims import claims
     from analysis.comparing import compare, comparisons_frame
     from analysis.costs import cost_points, pareto_sets
     from analysis.loading import load
     from analysis.predictions import predictions_of
     from analysis.published import against_published
+    from analysis.published_claims import claims
 
 __all__ = [
     "against_published",
@@ -41,7 +41,7 @@ __all__ = [
 _HOMES = {
     "answers": ("axis_effects", "best_arms", "bought", "crossovers", "drops", "rows_needed"),
     "arms": ("estimates", "estimates_frame"),
-    "claims": ("claims",),
+    "published_claims": ("claims",),
     "comparing": ("compare", "comparisons_frame"),
     "costs": ("cost_points", "pareto_sets"),
     "loading": ("load",),

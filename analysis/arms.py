@@ -7,17 +7,20 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from scipy import stats
 
 from analysis.aggregate import DATA_AXES, ordered
-from analysis.crossed import Parts, share_interval, share_parts
+from analysis.crossed import Parts, share_interval, share_parts, unstacked
 from analysis.loading import Results
 from analysis.predictions import Answers, Predictions, predictions_of
+
+_ANSWERS_AT_ONCE: Final = 2_000_000
 
 
 class Covers(StrEnum):
@@ -134,7 +137,7 @@ def estimates(
     for cells in groups.values():
         arm, column = _point(cells[0], arm_axes), _point(cells[0], DATA_AXES)
         found.append(_estimate(arm, column, cells, numbers, metric=metric, level=level, predictions=reader))
-    return tuple(found)
+    return _with_intervals(found, level)
 
 
 def columns_of(found: Iterable[Estimate]) -> tuple[Point, ...]:
@@ -202,7 +205,7 @@ def _estimate(
     failed = sum(cell["state"] == "failed" for cell in cells)
     values = [numbers[cell_id] for cell_id in ids.values()]
     if answers is not None and len(answers.seeds) == len(ids):
-        measured = _from_answers(answers, level)
+        measured = _NOT_YET
     else:
         answers, measured = None, _from_numbers(values, level, metric)
     return Estimate(
@@ -225,18 +228,36 @@ def _estimate(
     )
 
 
-def _from_answers(answers: Answers, level: float) -> dict[str, Any]:
-    parts = share_parts(answers.scores)
-    low, high = share_interval(parts, level=level)
-    one_seed = len(answers.seeds) == 1
-    return {
-        "mean": float(parts.mean),
-        "low": float(low),
-        "high": float(high),
-        "covers": Covers.ROWS if one_seed else Covers.SEEDS_AND_ROWS,
-        "reason": "",
-        "parts": parts,
-    }
+_NOT_YET: Final[dict[str, Any]] = dict.fromkeys(("mean", "low", "high", "parts")) | {
+    "covers": Covers.NOTHING,
+    "reason": "",
+}
+"""Until all estimates of one shape are worked out together."""
+
+
+def _with_intervals(found: Sequence[Estimate], level: float) -> tuple[Estimate, ...]:
+    """The same estimates, those with single predictions with mean and interval: all of one shape at a time."""
+    shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for index, one in enumerate(found):
+        if one.answers is not None:
+            shapes[one.answers.scores.shape].append(index)
+    done = list(found)
+    for (seeds, rows), indices in shapes.items():
+        size = max(1, _ANSWERS_AT_ONCE // (seeds * rows))
+        for group in (indices[start : start + size] for start in range(0, len(indices), size)):
+            tables = [answers.scores for index in group if (answers := found[index].answers) is not None]
+            parts = share_parts(np.stack(tables))
+            low, high = share_interval(parts, level=level)
+            for place, (index, each) in enumerate(zip(group, unstacked(parts), strict=True)):
+                done[index] = replace(
+                    found[index],
+                    mean=float(each.mean),
+                    low=float(low[place]),
+                    high=float(high[place]),
+                    covers=Covers.ROWS if seeds == 1 else Covers.SEEDS_AND_ROWS,
+                    parts=each,
+                )
+    return tuple(done)
 
 
 def _from_numbers(values: Sequence[float], level: float, metric: str) -> dict[str, Any]:

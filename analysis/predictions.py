@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -149,8 +150,7 @@ class Predictions:
             raise EnvironmentProblem(
                 f"cannot read {path}: {error}. `finegrid doctor` says which results are damaged."
             ) from error
-        splits = np.asarray(table.column("split").to_numpy(zero_copy_only=False))
-        return table.filter(pa.array(splits == self.split))
+        return table.filter(pc.equal(table.column("split"), self.split))
 
 
 def _side(table: Any, name: str) -> NDArray[Any]:

@@ -23,10 +23,10 @@ from analysis.answers import (
 )
 from analysis.answers.wording import listed
 from analysis.arms import Covers, Estimate, columns_of
-from analysis.claims import Holds, claims
 from analysis.comparing import ALPHA, Comparison, Verdict
 from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
+from analysis.published_claims import Holds, claims
 from analysis.questions import Questions
 from analysis.report_standing import Place, Standing, tied_with_best
 
@@ -89,16 +89,17 @@ def answers_of(
     # Saying one label always costs nothing, learns nothing and falls with chance: no news in any answer but the first.
     learned = [one for one in found if one.arm["strategy"] != MAJORITY]
     costs = cost_points(results, learned, dollars_per_hour=questions.dollars_per_hour)
+    sizes = axis_effects(learned, SIZE_AXIS)
     made = [
         _best(found, best, standing),
         _target(learned, costs, questions.target),
-        _effect(learned, SIZE_AXIS, "What do more rows for training bring?"),
-        _effect(learned, LABELS_AXIS, "What do more labels cost?"),
+        _effect(learned, sizes, SIZE_AXIS, "What do more rows for training bring?"),
+        _effect(learned, axis_effects(learned, LABELS_AXIS), LABELS_AXIS, "What do more labels cost?"),
         _drops(learned),
         _crossovers(learned),
         _bought(compared),
         *_costs(learned, costs, compared),
-        _claims(results, found, compared),
+        _claims(results, found, compared, sizes),
     ]
     return tuple(answer for answer in made if answer is not None)
 
@@ -138,8 +139,7 @@ def _placed(title: str, tops: int, ties: int, columns: int) -> str:
     return f"{title}: {highest}{tied}."
 
 
-def _effect(found: Sequence[Estimate], axis: str, question: str) -> Answer | None:
-    effects = axis_effects(found, axis)
+def _effect(found: Sequence[Estimate], effects: Sequence[AxisEffect], axis: str, question: str) -> Answer | None:
     if not effects:
         return None
     baselines = {one.arm.key for one in found if one.is_baseline}
@@ -299,9 +299,11 @@ def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Seq
     return made
 
 
-def _claims(results: Results, found: Sequence[Estimate], compared: Sequence[Comparison]) -> Answer | None:
+def _claims(
+    results: Results, found: Sequence[Estimate], compared: Sequence[Comparison], sizes: Sequence[AxisEffect]
+) -> Answer | None:
     """Published claims, when this grid can say anything about one of them."""
-    every = claims(found, compared, results)
+    every = claims(found, compared, results, size_effects=sizes)
     tested = [one for one in every if one.on_ours is not Holds.NOT_TESTED]
     if not tested:
         return None

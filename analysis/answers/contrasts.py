@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 from scipy import stats
 
 from analysis.arms import Covers, Estimate
-from analysis.comparing import ALPHA, pair_up
-from analysis.crossed import interval, share_interval
+from analysis.comparing import ALPHA
+from analysis.crossed import Parts, difference_parts, interval, share_interval
 
 SIZE_AXIS: Final = "num_samples"
 LABELS_AXIS: Final = "num_labels"
@@ -37,16 +38,35 @@ class Contrast:
 
 def contrast(one: Estimate, other: Estimate, *, level: float = 0.95) -> Contrast | None:
     """How much higher the second estimate is than the first; None when either has no mean."""
+    return contrasts(one, other, (level,))[0]
+
+
+def contrasts(one: Estimate, other: Estimate, levels: Sequence[float]) -> tuple[Contrast | None, ...]:
+    """The same difference with an interval for each of some levels."""
     if one.mean is None or other.mean is None:
-        return None
-    if one.answers is not None and other.answers is not None and one.answers.row_ids == other.answers.row_ids:
-        pair = pair_up(other.answers, one.answers)
-        if pair is not None and pair.parts.seeds == max(len(one.seeds), len(other.seeds)):
-            low, high = interval(pair.parts, level=level)
-            return Contrast(
-                difference=float(pair.parts.mean), low=max(-1.0, float(low)), high=min(1.0, float(high)), is_paired=True
+        return (None,) * len(levels)
+    parts = _paired(one, other)
+    if parts is None:
+        return tuple(combined(one, other, level=level) for level in levels)
+    found = []
+    for level in levels:
+        low, high = interval(parts, level=level)
+        found.append(
+            Contrast(
+                difference=float(parts.mean), low=max(-1.0, float(low)), high=min(1.0, float(high)), is_paired=True
             )
-    return combined(one, other, level=level)
+        )
+    return tuple(found)
+
+
+def _paired(one: Estimate, other: Estimate) -> Parts | None:
+    """Parts of the difference on the same seeds and rows; None where they are not the same ones."""
+    first, second = one.answers, other.answers
+    if first is None or second is None or first.seeds != second.seeds:
+        return None
+    if first.row_ids is not second.row_ids and first.row_ids != second.row_ids:
+        return None
+    return difference_parts(second.scores.astype(np.float32) - first.scores)
 
 
 def combined(one: Estimate, other: Estimate, *, level: float = 0.95) -> Contrast | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.answers.contrasts import LABELS_AXIS, Contrast, along, contrast, shared_level
+from analysis.answers.contrasts import LABELS_AXIS, Contrast, along, contrast, contrasts, shared_level
 from analysis.answers.wording import caveat, in_points, listed
 from analysis.arms import Estimate, Point, direction_of
 
@@ -71,8 +71,9 @@ def _axis_effect(line: Sequence[Estimate], axis: str, *, overall_level: float, s
     against = [
         (one, other) for one, other in itertools.pairwise(line) if sign * ((other.mean or 0.0) - (one.mean or 0.0)) < 0
     ]
-    shown = [pair for pair in against if _is_shown(*pair, level=step_level)]
-    overall = contrast(first, last) or Contrast(difference=0.0, low=None, high=None, is_paired=False)
+    shown = [pair for pair in against if (step := contrast(*pair, level=step_level)) is not None and step.is_shown]
+    overall, sure = contrasts(first, last, (0.95, overall_level))
+    assert overall is not None and sure is not None  # noqa: S101  a line has means only
     what = "labels" if axis == LABELS_AXIS else "rows for training"
     elsewhere = first.column.without(axis)
     text = (
@@ -92,17 +93,12 @@ def _axis_effect(line: Sequence[Estimate], axis: str, *, overall_level: float, s
         levels=tuple(one.column[axis] for one in line),
         means=tuple(one.mean or 0.0 for one in line),
         overall=overall,
-        is_shown=_is_shown(first, last, level=overall_level),
+        is_shown=sure.is_shown,
         is_monotone=not against,
         reversals=_levels(against, axis),
         shown_reversals=_levels(shown, axis),
         text=text.removesuffix(".") + caveat(line) + ".",
     )
-
-
-def _is_shown(one: Estimate, other: Estimate, *, level: float) -> bool:
-    step = contrast(one, other, level=level)
-    return step is not None and step.is_shown
 
 
 def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:

@@ -65,7 +65,11 @@ class _Ours:
 
 
 def claims(
-    found: Sequence[Estimate] = (), compared: Sequence[Comparison] = (), results: Results | None = None
+    found: Sequence[Estimate] = (),
+    compared: Sequence[Comparison] = (),
+    results: Results | None = None,
+    *,
+    size_effects: Sequence[AxisEffect] | None = None,
 ) -> tuple[Claim, ...]:
     """Which published claims hold on their numbers and on ours.
 
@@ -74,18 +78,21 @@ def claims(
         compared: our comparisons.
         results: our store, for claims about numbers besides that metric, and to tell rows with one label from rows
             with several; None: one label, and no other numbers.
+        size_effects: of rows for training in the same estimates, if they were worked out already.
     Returns:
         one entry a claim; what our grid does not contain is "not tested here".
     """
     is_multi = results is not None and set(results.declared["task"]) == {"multi_label"}
     is_accuracy = bool(found) and found[0].metric == "accuracy"
+    if not is_accuracy or is_multi:
+        size_effects = ()
     single = _Ours(found=found, compared=compared) if is_accuracy and not is_multi else _Ours()
     several = _Ours(found=found, compared=compared) if is_multi else _Ours()
     return (
         _larger_are_best(single.compared),
         _larger_beat_small(single.compared),
         _small_cannot(single.found),
-        _rows_always_help(single.found),
+        _rows_always_help(axis_effects(single.found, "num_samples") if size_effects is None else size_effects),
         _full_beats_lora(several.compared),
         _lora_equals_full(EMOTION, "LoRA matches full fine-tuning (emotion)", single.compared),
         _head_cannot(single.compared),
@@ -161,9 +168,9 @@ def _percent(one: Estimate) -> str:
     return f"{100 * (one.mean or 0.0):.1f} % ({100 * (one.low or 0.0):.1f} to {100 * (one.high or 0.0):.1f})"
 
 
-def _rows_always_help(found: Sequence[Estimate]) -> Claim:
+def _rows_always_help(effects: Sequence[AxisEffect]) -> Claim:
     theirs = published_size_effects()
-    ours = [one for one in axis_effects(found, "num_samples") if one.arm["model"] is not None]
+    ours = [one for one in effects if one.arm["model"] is not None]
     return Claim(
         experiment=BALANCED,
         statement="More rows for training always help",
