@@ -17,7 +17,7 @@ from jobs.explaining.tokens import Tokens, stand_in, tokens_of
 from jobs.models.tiny import tiny_folder
 
 TEXT = "so proud of the team, thanks for all you did"
-FAMILIES = ("bert", "roberta", "distilbert", "gpt2", "gemma3")
+FAMILIES = ("bert", "roberta", "distilbert", "deberta-v2", "gpt2", "gemma3")
 
 
 def loaded(family: str, cache: Path) -> tuple[Any, Tokens, int]:
