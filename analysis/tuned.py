@@ -81,7 +81,7 @@ def _arm(
             metrics.c.label == "",
         )
     )
-    values = dict(found.tuples().all())
+    values = {cell_id: value for cell_id, value in found}
     last: dict[int, tuple[str, Mapping[str, Any]]] = {}
     for cell_id, own in candidates:
         number = own["candidate"]["number"]

@@ -96,7 +96,7 @@ def _trial(dimensions: Sequence[Dimension], candidate: Candidate) -> FrozenTrial
 
 def _differs(present: FrozenTrial, wanted: FrozenTrial) -> bool:
     """A finished trial is final: a candidate that was tried again gets a new one."""
-    return wanted.state.is_finished() and (present.state, present.value) != (wanted.state, wanted.value)
+    return wanted.state.is_finished() and present.state is not wanted.state
 
 
 def _finish(optuna: Any, study: Study, present: FrozenTrial, wanted: FrozenTrial) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 
 import grid.finish
@@ -10,7 +11,8 @@ import grid.run
 from grid.cli import main
 
 if __name__ == "__main__":
-    grid.run.run = functools.partial(grid.run.run, trial_module="tests.fakes.trial")  # type: ignore[assignment]
+    trial = os.environ.get("FINEGRID_FAKE_TRIAL", "tests.fakes.trial")
+    grid.run.run = functools.partial(grid.run.run, trial_module=trial)  # type: ignore[assignment]
     grid.run.finish_pictures = lambda *args, **kwargs: ()  # type: ignore[assignment]
     try:
         main()
