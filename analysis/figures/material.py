@@ -6,13 +6,15 @@ import functools
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from analysis.answers import BestArm, best_arms
 from analysis.arms import Estimate, Point, columns_of, estimates
@@ -49,7 +51,7 @@ class Drawn:
     note: str = ""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Material:
     """A store, and what several figures need of it."""
 
@@ -120,30 +122,34 @@ class Material:
         return sorted((one for one in here if baselines or not one.is_baseline), key=lambda one: one.is_baseline)
 
     @functools.cached_property
-    def _by_name(self) -> dict[tuple[str, str], dict[str, float]]:
-        table = self.results.metrics
-        whole = table[table["label"].fillna("") == ""]
-        found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
-        rows = zip(whole["split"], whole["name"], whole["cell_id"], whole["value"], strict=True)
-        for split, name, cell, value in rows:
-            if value is not None and not pd.isna(value):
-                found[str(split), str(name)][str(cell)] = float(value)
+    def _places(self) -> Mapping[tuple[str, str], NDArray[np.intp]]:
+        """Rows of the table of metrics by split and name: large stores have millions, and few of them are asked for."""
+        return dict(self.results.metrics.groupby(["split", "name"], sort=False).indices)
+
+    @functools.lru_cache(maxsize=256)  # noqa: B019  a material lives as long as its report
+    def _numbers(self, split: str, name: str) -> Mapping[str, float]:
+        """By cell, of all its rows."""
+        return {cell: value for cell, label, value in self._rows(split, name) if not label}
+
+    @functools.lru_cache(maxsize=32)  # noqa: B019
+    def _label_numbers(self, split: str, name: str) -> Mapping[str, Mapping[str, float]]:
+        """By cell and label."""
+        found: dict[str, dict[str, float]] = defaultdict(dict)
+        for cell, label, value in self._rows(split, name):
+            if label:
+                found[cell][label] = value
         return found
 
-    @functools.cached_property
-    def _by_label(self) -> dict[tuple[str, str], dict[str, dict[str, float]]]:
-        table = self.results.metrics
-        single = table[table["label"].fillna("") != ""]
-        found: dict[tuple[str, str], dict[str, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-        rows = zip(single["split"], single["name"], single["cell_id"], single["label"], single["value"], strict=True)
-        for split, name, cell, label, value in rows:
+    def _rows(self, split: str, name: str) -> Iterator[tuple[str, str, float]]:
+        """Cell, label (empty: all rows) and number, where there is one."""
+        rows = self.results.metrics.iloc[self._places.get((split, name), [])]
+        for cell, label, value in zip(rows["cell_id"], rows["label"], rows["value"], strict=True):
             if value is not None and not pd.isna(value):
-                found[str(split), str(name)][str(cell)][str(label)] = float(value)
-        return found
+                yield str(cell), str(label or ""), float(value)
 
     def mean_of(self, name: str, cells: Sequence[str], *, split: str = SPLIT) -> float | None:
         """The mean of a number over cells; None when none of them has it."""
-        values = self._by_name.get((split, name), {})
+        values = self._numbers(split, name)
         here = [values[cell] for cell in cells if cell in values]
         return statistics.fmean(here) if here else None
 
@@ -153,11 +159,11 @@ class Material:
 
     def has(self, name: str, *, split: str = SPLIT) -> bool:
         """Whether any cell has a number for all its rows under a name."""
-        return bool(self._by_name.get((split, name)))
+        return bool(self._numbers(split, name))
 
     def label_means(self, name: str, cells: Sequence[str], *, split: str = SPLIT) -> dict[str, float]:
         """The mean over cells of a number that every label has, in the order of the labels."""
-        by_cell: Mapping[str, Mapping[str, float]] = self._by_label.get((split, name), {})
+        by_cell = self._label_numbers(split, name)
         values: dict[str, list[float]] = defaultdict(list)
         for cell in cells:
             for label, value in by_cell.get(cell, {}).items():
