@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from analysis.figures.evidence import Bin, calibration_error
 from analysis.figures.calibration import METHODS
+from analysis.figures.evidence import Bin, calibration_error
 from analysis.heatmap_layout import axis_text
 from analysis.report_text import visible
 from analysis.style import metric_style, short_number
