@@ -18,7 +18,8 @@ def failpoint_names() -> set[str]:
         AssertionError: a failpoint's name is neither written out nor a stage's.
     """
     calls = [call for path in _files() for call in _calls(path)]
-    stages = {_text(word.value) for call in calls for word in call.keywords if _name(call) == "commit_folder"}
+    commits = [call for call in calls if _name(call) == "commit_folder"]
+    stages = {_text(word.value) for call in commits for word in call.keywords if word.arg == "stage"}
     found: set[str] = set()
     for call in calls:
         if _name(call) == "failpoint":

@@ -66,7 +66,12 @@ SHARED_FAILING = ("journal.appended",)
 FROM_THE_HUB = ("pin.inserted", "hub.file_fetched")
 REBUILT = ("rebuild.before_rename",)
 RAY_LOST = ("ray.lost",)
-ELSEWHERE = {"index.before_migration": "tests/grid/store/test_schema.py"}
+_URL = "tests/faults/test_object_store.py"
+ELSEWHERE = {
+    "index.before_migration": "tests/grid/store/test_schema.py",
+    **dict.fromkeys(("epoch.claimed", "upload.file_sent", "upload.before_manifest", "upload.manifest_sent"), _URL),
+    "withdraw.manifest_gone": _URL,
+}
 """Where a point needs more than this file has (an old store): the test file that names it."""
 
 IN_CI = {"db.begun", "result.before_replace"}

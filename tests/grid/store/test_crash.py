@@ -66,7 +66,7 @@ SHARED_POINTS = [
 ]
 """Only where the results lie on a network."""
 ELSEWHERE = {"index.before_migration", "rebuild.before_rename", "epoch.claimed"}
-"""Killed in the tests of migration, rebuild and stores at a URL."""
+"""Killed in the tests of migration, rebuild and (tests/faults) stores at a URL."""
 
 
 def fail_for_good(root):
