@@ -119,6 +119,8 @@ class CellReport:
             )
 
     def _how_to_repeat(self) -> tuple[str, ...]:
+        if self.spec.get("candidate"):
+            return ("\na candidate of the grid's tuning: it has no config of its own, and was never tested",)
         if self.config is None:
             return ("\nno config of this store gives this cell any more: its data, its model or FineGrid have changed",)
         words = f"finegrid show {self.cell.cell_id} {shlex.quote(self.root)} --config > {self.cell.cell_id}.json"

@@ -10,7 +10,7 @@ from grid.cells import declared_cells
 from grid.config import check_document
 from grid.resolve import OfflineResolver
 from jobs.errors import FineGridError
-from jobs.spec import Strategy
+from jobs.spec import Strategy, to_json
 
 _COUNTS: Final = ("num_labels", "num_samples")
 """Axes whose None is written `all`."""
@@ -62,11 +62,25 @@ def _narrowed(document: Mapping[str, Any], axes: Mapping[str, Any], spec: Mappin
         narrowed["revisions"] = {kept["model"][0]: model["revision"]}
     if spec["data"]["source"] == "hub" and spec["data"]["revision"]:
         narrowed["dataset"] = {**document["dataset"], "revision": spec["data"]["revision"]}
+    if "tuning" in narrowed:
+        narrowed["tuning"] = _chosen(document, spec) if spec.get("tuning") else None
     chosen = {"per_strategy": str(strategy), "per_model": _first(kept, "model"), "variants": _first(kept, "variant")}
     for section, name in chosen.items():
         if section in narrowed:
             narrowed[section] = {key: value for key, value in narrowed[section].items() if key == name}
     return {key: value for key, value in narrowed.items() if value not in ({}, None)}
+
+
+def _chosen(document: Mapping[str, Any], spec: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The tuning with its choice written out, so that nothing has to be tried again."""
+    config, _ = check_document(document, allow_large=True)
+    if config is None or config.tuning is None:
+        return None
+    on = {key.rpartition(".")[2]: value for key, value in config.tuning.on.items()}
+    keys = [line.partition(" ")[0] for line in spec["tuning"]["search"]]
+    parts = [key.partition(".") for key in keys if spec.get(key.partition(".")[0]) is not None]
+    settings = {f"{section}.{name}": spec[section][name] for section, _, name in parts}
+    return {**document["tuning"], "on": to_json(on), "chosen": {spec["tuning"]["arm"]: settings}}
 
 
 def _first(axes: Mapping[str, list[Any]], name: str) -> Any:

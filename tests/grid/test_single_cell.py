@@ -5,10 +5,11 @@ import json
 
 import pytest
 
-from grid.cells import declared_cells
+from grid.cells import CellMaker, declared_cells
 from grid.config import check_document
 from grid.resolve import OfflineResolver
 from grid.single_cell import single_cell_config
+from grid.tuning.arms import Choice
 from jobs.plain_json import to_json
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,3 +63,20 @@ def test_the_newest_config_that_still_declares_it_is_taken():
 @pytest.mark.parametrize("text", ["{}", json.dumps({**DOCUMENT, "recipe": {"epochs": 9}})])
 def test_none_where_no_config_gives_the_cell(text):
     assert single(cells_of(DOCUMENT)[0], configs=[text]) is None
+
+
+def test_a_tuned_cell_alone_has_its_choice_written_out():
+    tuning = {"candidates": 4, "on": {"num_labels": 4, "num_samples": 40}, "search": {"epochs": [0.5, 3]}}
+    document = {**DOCUMENT, "tuning": tuning, "variants": {"plain": {}, "long": {"recipe": {"weight_decay": 0.1}}}}
+    config, faults = check_document(document)
+    assert not faults
+    maker = CellMaker(config, OfflineResolver(PINS))
+    titles = [arm.title for arm in maker.arms.values()]
+    chosen = {title: Choice(settings={"recipe.epochs": 7}, number=2) for title in titles}
+    cells, undecided = maker.cells(chosen)
+    assert not undecided
+    assert len(cells) > 100
+    for cell in itertools.islice(cells, 0, None, 7):
+        found = single(cell, configs=[json.dumps(document)])
+        assert [one.cell_id for one in cells_of(found, pins={})] == [cell.cell_id], cell.title
+        assert ("tuning" in found) == (not cell.strategy.is_baseline)
