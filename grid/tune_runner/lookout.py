@@ -67,9 +67,8 @@ class Lookout:
     def _leave(self, workers: dict[str, Worker]) -> Orders:
         """Packs on machines that are about to go save their cells and give them back."""
         going = self._find_draining() if workers else ()
-        found = [
-            pack_id for pack_id, worker in workers.items() if worker.node_id in going and pack_id not in self._told
-        ]
+        found = [pack_id for pack_id, worker in workers.items() if worker.node_id in going]
+        found = [pack_id for pack_id in found if pack_id not in self._told]
         self._told.update(found)
         return [(pack_id, Command(kind=CommandKind.STOP)) for pack_id in found]
 
