@@ -32,6 +32,7 @@ from grid.store.problems import explained, other_grid
 from grid.store.reading import read_grid
 from grid.terminal import for_people
 from grid.tuning.declared import Declared, declare
+from grid.tuning.forecast import Forecast, forecast
 from grid.tuning.studies import record_studies
 from jobs.errors import ConfigError, EnvironmentProblem, FineGridError, Problem
 from jobs.hub_pins import write_pin
@@ -92,6 +93,10 @@ class Outlook:
     def whole_plan(self, states: Mapping[str, CellRow]) -> Plan:
         """A plan that holds what a tuning still adds, for estimates."""
         return self._plan(self.coming, states, self.devices)
+
+    def forecast(self) -> Forecast | None:
+        """What a tuning adds after the plan; None where every cell is known."""
+        return forecast(self.declared, self.whole_plan(peek(self.root)[0])) if self.declared.undecided else None
 
     def _plan(self, cells: Sequence[CellSpec], states: Mapping[str, CellRow], devices: Devices) -> Plan:
         # Candidates that failed for good have told what they had to tell: no resume rule brings them back.

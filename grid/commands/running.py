@@ -246,8 +246,12 @@ def _dry_run(options: RunOptions) -> int:
 
     outlook = look_ahead(options)
     check_offline(outlook)
+    later = outlook.forecast()
     if options.as_json:
-        say(json.dumps(plan_json(outlook.plan, outlook.config.name, outlook.totals()), allow_nan=False))
+        plan = plan_json(outlook.plan, outlook.config.name, outlook.totals())
+        say(json.dumps(plan | ({"later": later.to_json()} if later else {}), allow_nan=False))
     else:
         render_plan(outlook.plan, outlook.config.name, for_results(), outlook.totals())
+        if later is not None:
+            for_results().print(later.text, soft_wrap=True)
     return 0

@@ -165,6 +165,9 @@ def test_a_plan_knows_what_is_still_to_come(tmp_path: Path) -> None:
     assert outlook.plan.num_cells == 8 == len(outlook.declared.candidates), "the first round of both arms"
     assert outlook.declared.final == () and len(outlook.declared.expected) == 8 + 8
     assert outlook.whole_plan({}).num_cells == 24
+    later = outlook.forecast()
+    assert later is not None and (later.candidates, later.cells, len(later.arms)) == (8, 8, 2)
+    assert later.seconds > outlook.plan.estimated_seconds > 0
     assert not (tmp_path / "none").exists()
 
 
