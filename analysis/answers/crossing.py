@@ -113,7 +113,8 @@ def _text(
     if not leads:
         return f"{first.title} and {second.title} have equal scores {places}"
     ahead, behind = (first, second) if leads[0][1] > 0 else (second, first)
-    return f"{ahead.title} is ahead of {behind.title} {places}, which is shown at {shown} of {len(sizes)} sizes"
+    known = f"shown at {shown} of {len(sizes)} sizes" if shown else "not shown at any size"
+    return f"{ahead.title} is ahead of {behind.title} {places}, which is {known}"
 
 
 def between(low: float, high: float, share: float) -> float:

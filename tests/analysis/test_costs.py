@@ -75,6 +75,7 @@ def test_prices_by_device() -> None:
     [
         (DOLLARS, 12.345, "$12.35"),
         (DOLLARS, 0.00042, "$0.00042"),
+        (DOLLARS, 0.0000042, "under $0.0001"),
         (TRAINING_SECONDS, 12.34, "12.3 s"),
         (TRAINING_SECONDS, 12345.0, "12,345 s"),
         ("solo_peak_memory_bytes", 2.5e9, "2.5 GB"),
