@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from jobs.work_messages import AskedCell
 from jobs.spec import (
     CellSpec,
     ComputeSpec,
@@ -19,6 +18,7 @@ from jobs.spec import (
     Strategy,
 )
 from jobs.trial import Workshop, run_pack
+from jobs.work_messages import AskedCell
 
 ONE = DataSpec(source="builtin", rows=3000, num_labels=3, num_samples=48, test_per_label=6, validation_per_label=4)
 SEVERAL = DataSpec(
