@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
+from grid.config import check_document, shipped_configs
+from grid.config_schema import TuningSection
+from grid.config_yaml import parse_yaml
 from tests.grid.documents import config_of, problems_of
 
 GOOD: dict[str, Any] = {"candidates": 4, "on": {"num_labels": 4}, "search": {"learning_rate": [0.1, 10]}}
+
+DOCUMENTED: dict[str, Any] = {
+    "name": "g",
+    "axes": {"model": ["bert-base-uncased"], "num_labels": [2, 16], "num_samples": [800, 1600]},
+    "dataset": {"source": "hub", "id": "a/b"},
+}
 
 
 def test_a_tuning_is_read_with_its_defaults() -> None:
@@ -72,6 +82,19 @@ def test_what_shows_in_single_arms_is_told(changes: dict[str, Any], path: str, w
 
 def test_a_metric_may_be_any_that_selects_states() -> None:
     assert problems_of(tuning={**GOOD, "metric": "loss"}, recipe={"select_on": "last"}) == []
+
+
+def test_the_example_in_the_shipped_config_is_right() -> None:
+    lines = shipped_configs()["goemotions"].splitlines()
+    first = next(index for index, line in enumerate(lines) if line.startswith("# tuning:"))
+    block = itertools.takewhile(lambda line: line.startswith("# "), lines[first:])
+    raw, faults = parse_yaml("\n".join(line[2:] for line in block), "example")
+    assert faults == [] and isinstance(raw, dict)
+    document = {**DOCUMENTED, "tuning": raw["tuning"]}
+    config, problems = check_document(document)
+    assert problems == [] and config is not None and config.tuning is not None
+    fields = set(TuningSection.model_fields) - {"chosen"}
+    assert set(raw["tuning"]) == fields, "the example names every key"
 
 
 def test_a_tuning_needs_models() -> None:
