@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from analysis.aggregate import default_axes, pivot
@@ -43,9 +44,7 @@ def test_the_picture_of_one_model_is_judged_by_all(tmp_path: Path) -> None:
     own = pivot(results, metric="accuracy", split="test", row_axes=["num_labels"], col_axes=["num_samples"])
     judged = judged_tiles(own, evidence_of(results, "accuracy", "test"), arm={"model": "a"})
     assert judged == {}  # the tiles above are means over three models: none is an estimate's
-    import dataclasses
-
-    only = dataclasses.replace(results, cells=results.cells[results.cells["model"] == "a"])
+    only = replace(results, cells=results.cells[results.cells["model"] == "a"])
     one = pivot(only, metric="accuracy", split="test", row_axes=["num_labels"], col_axes=["num_samples"])
     judged = judged_tiles(one, evidence_of(results, "accuracy", "test"), arm={"model": "a"})
     assert {each.standing for each in judged.values()} == {Standing.WORSE}
