@@ -20,6 +20,7 @@ from grid.tune_runner.machines import is_going
 from grid.tune_runner.mailbox import fetcher
 from grid.tune_runner.pack_text import PackText
 from grid.tune_runner.silence import Worker
+from jobs.mirror import attach
 from jobs.spec import Command, CommandKind, Event, EventKind, PackSpec, dumps, loads, to_json
 from jobs.storage import Layout
 
@@ -75,6 +76,7 @@ def order(pack: PackSpec, site: Site, mailbox: str) -> dict[str, Any]:
         "resources": to_json(pack.resources),
         "pack": PackText(dumps(pack)),
         "results": str(site.results),
+        "url": mirror.url if (mirror := Layout(site.results).mirror) else None,
         "cache": str(site.cache),
         "trial_module": site.trial_module,
         "mailbox": mailbox,
@@ -133,6 +135,8 @@ class PackTrainable(tune.Trainable):  # type: ignore[misc]
         site = Site(
             results=Path(config["results"]), cache=Path(config["cache"]), trial_module=str(config["trial_module"])
         )
+        if config["url"]:
+            attach(site.results, config["url"])
         self.config = {"pack_id": pack.pack_id}  # Tune sends it with every result: keep it short
         os.environ["OMP_NUM_THREADS"] = str(pack.resources.cpus)
         self._session = PackSession(pack, lambda: _Process.start(pack, site), Layout(site.results))

@@ -119,9 +119,19 @@ def test_results_of_another_grid_are_left_alone(go: Go, tmp_path: Path) -> None:
     assert states(tmp_path / "results") == before
 
 
-def test_a_url_is_refused_in_words(go: Go, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="object store"):
-        go(write_config(tmp_path), results="s3://bucket/grid")
+def test_a_url_that_results_cannot_lie_at_is_refused_in_words(go: Go, tmp_path: Path) -> None:
+    for url, words in (("http://host/grid", "http:// is not known"), ("s3://bucket", "s3://BUCKET/FOLDER")):
+        with pytest.raises(ConfigError, match=f"--results: .*{words}"):
+            go(write_config(tmp_path), results=url)
+
+
+def test_an_index_is_named_by_a_variable_that_holds_a_url(go: Go, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="NAME of a variable") as refused:
+        go(write_config(tmp_path), index="postgresql://u:hunter-two@host/d")
+    assert "hunter" not in str(refused.value)
+    with pytest.raises(EnvironmentProblem, match="set NO_SUCH_DATABASE to its URL"):
+        go(write_config(tmp_path), index="NO_SUCH_DATABASE")
+    assert not (tmp_path / "results").exists()
 
 
 def test_a_second_run_is_told_who_has_the_store(go: Go, tmp_path: Path) -> None:

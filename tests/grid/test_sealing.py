@@ -28,5 +28,7 @@ def test_children_get_neither_network_nor_secret(monkeypatch: pytest.MonkeyPatch
     with sealed():
         assert child() == {"HF_TOKEN": None, "HF_HUB_OFFLINE": "1", "PATH": os.environ["PATH"]}
         assert constants.is_offline_mode(), "a trial in this process asks no hub either"
+    with sealed(keep=("HF_TOKEN",)):
+        assert child()["HF_TOKEN"] == "hf_canarycanarycanary", "what the results folder's server asks for stays"
     assert child()["HF_TOKEN"] == "hf_canarycanarycanary" and "HF_HUB_OFFLINE" not in os.environ
     assert constants.HF_HUB_OFFLINE is was_offline
