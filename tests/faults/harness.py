@@ -42,7 +42,7 @@ def armed(point: str, action: str = "kill") -> dict[str, str]:
     return {ENABLED_VARIABLE: "1", POINT_VARIABLE: f"{point}:{action}"}
 
 
-def wait_until(condition: Callable[[], Any], timeout_s: float = 60.0, what: str = "it") -> Any:
+def wait_until(condition: Callable[[], Any], timeout_s: float = 180.0, what: str = "it") -> Any:
     """Ask again and again until the answer is true; the answer.
 
     Raises:
@@ -129,7 +129,7 @@ class Running:
         except psutil.NoSuchProcess:
             return []
 
-    def wait(self, timeout_s: float = 60.0) -> Finished:
+    def wait(self, timeout_s: float = 180.0) -> Finished:
         """Wait for its end.
 
         Raises:
@@ -195,11 +195,11 @@ class Grid:
         local = ["--local"] if self.local else []
         return self.start_command("run", str(self.config), "--results", str(self.folder), *local, *arguments, env=env)
 
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 120.0) -> Finished:
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 240.0) -> Finished:
         """Run this grid to the end of the process."""
         return self.start(*arguments, env=env).wait(timeout_s)
 
-    def run_until_done(self, max_runs: int = 3, *arguments: str, timeout_s: float = 120.0) -> Finished:
+    def run_until_done(self, max_runs: int = 3, *arguments: str, timeout_s: float = 240.0) -> Finished:
         """Give the same command again until it exits with 0.
 
         Raises:
@@ -220,7 +220,7 @@ class Grid:
             module = "grid.cli"
         return Running([sys.executable, "-m", module, *arguments], self.environment(env), self.folder.parent / "output")
 
-    def command(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 60.0) -> Finished:
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 120.0) -> Finished:
         """Run any other command of `finegrid` to its end."""
         return self.start_command(*arguments, env=env).wait(timeout_s)
 

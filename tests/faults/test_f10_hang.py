@@ -1,4 +1,4 @@
-"""F10: a trial hangs, or its process is stopped: after the deadline its worker is ended, and others go on."""
+"""F10: a trial hangs, silent or beating, or is stopped: its worker is ended, others go on; without Ray, exit 5."""
 
 from __future__ import annotations
 
