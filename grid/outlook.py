@@ -83,7 +83,7 @@ class Outlook:
         """The same after a look at what became of candidates; its plan is as old as before."""
         if self.config.tuning is None:
             return self
-        return replace(self, declared=declare(self.maker, self.root, retried=self.options.retry_failed))
+        return replace(self, declared=declare(self.maker, self.root))
 
     def planned(self, states: Mapping[str, CellRow], devices: Devices | None = None) -> Outlook:
         """The same with a plan over these states, and on these devices."""
@@ -161,7 +161,7 @@ def look_ahead(options: RunOptions) -> Outlook:
         config=config,
         root=root,
         maker=maker,
-        declared=declare(maker, root, retried=options.retry_failed),
+        declared=declare(maker, root),
         devices=local_devices() if options.on is None else devices_of(options.on),
         plan=Plan(packs=(), skipped=()),
         patience=patience,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,7 +14,7 @@ from grid.tuning.declaring import Tuning
 from grid.tuning.dimensions import Settings
 from grid.tuning.outcomes import read_outcomes
 from grid.tuning.rounds import ArmProgress, follow
-from jobs.spec import CandidateSpec, CellSpec, FailureKind
+from jobs.spec import CandidateSpec, CellSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +49,12 @@ class Declared:
         return tuple(arm for arm in self.arms if arm.choice is None)
 
 
-def declare(maker: CellMaker, root: Path, *, retried: Collection[FailureKind] = ()) -> Declared:
+def declare(maker: CellMaker, root: Path) -> Declared:
     """Follow the tuning of every arm as far as the store's candidates reach, and make all cells.
 
     Args:
         maker: of the grid's cells.
         root: results folder; may not exist.
-        retried: kinds of failure that this run tries again.
 
     Raises:
         UserError: the store has another schema version.
@@ -65,7 +64,7 @@ def declare(maker: CellMaker, root: Path, *, retried: Collection[FailureKind] = 
     config, tuning = maker.config, maker.config.tuning
     if tuning is None:
         return Declared(final=tuple(in_axis_order(config, maker.cells({})[0])))
-    outcomes = read_outcomes(root, retried)
+    outcomes = read_outcomes(root)
     make_cell = partial(_candidate_cell, maker, tuning)
     arms = tuple(follow(arm, tuning, outcomes, make_cell) for arm in maker.arms.values())
     final, expected = maker.cells({arm.arm.title: arm.choice for arm in arms if arm.choice is not None})

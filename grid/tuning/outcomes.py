@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -55,12 +55,11 @@ _NONE = Outcome(is_settled=False, metrics={})
 NOTHING = Outcomes(cells={}, asked={})
 
 
-def read_outcomes(root: Path, retried: Collection[FailureKind] = ()) -> Outcomes:
+def read_outcomes(root: Path) -> Outcomes:
     """Read what the store knows of candidates; works beside a running driver.
 
     Args:
         root: results folder; may not exist.
-        retried: kinds of failure that this run tries again (--retry-failed).
 
     Returns:
         every candidate ever declared.
@@ -90,17 +89,17 @@ def read_outcomes(root: Path, retried: Collection[FailureKind] = ()) -> Outcomes
         if value is not None:
             values.setdefault(cell_id, {})[name] = value
     specs = {row.cell_id: json.loads(row.spec_json) for row in rows}
-    found = {row.cell_id: _outcome(row, values.get(row.cell_id, {}), frozenset(retried)) for row in rows}
+    found = {row.cell_id: _outcome(row, values.get(row.cell_id, {})) for row in rows}
     marks = {cell_id: from_json(CandidateSpec, spec["candidate"]) for cell_id, spec in specs.items()}
     asked = {(mark.tuning, mark.number): specs[cell_id] for cell_id, mark in marks.items()}
     return Outcomes(cells=found, asked=asked)
 
 
-def _outcome(row: Any, metrics: Mapping[str, float], retried: frozenset[FailureKind]) -> Outcome:
+def _outcome(row: Any, metrics: Mapping[str, float]) -> Outcome:
     if row.state == CellState.DONE:
         return Outcome(is_settled=True, metrics=metrics)
     if row.state != CellState.FAILED:
         return _NONE
     kind = FailureKind(row.kind)
-    is_settled = kind not in UNSETTLED_KINDS and kind not in retried
-    return Outcome(is_settled=is_settled, metrics={}, failure=kind, reason=row.reason or "")
+    # --retry-failed does not reach what was told: another outcome could change settings that cells were trained with.
+    return Outcome(is_settled=kind not in UNSETTLED_KINDS, metrics={}, failure=kind, reason=row.reason or "")
