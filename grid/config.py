@@ -37,6 +37,7 @@ from grid.devices import ResourceRequest
 from grid.known_models import ModelReference
 from grid.paths import expanded
 from grid.points import is_relevant as is_relevant
+from grid.sinks.base import sink_problems
 from grid.suggest import nearest
 from grid.tuning.arms import arm_problems
 from grid.tuning.declaring import Tuning, check_tuning
@@ -96,6 +97,8 @@ class Config:
     tuning: Tuning | None
     baselines: tuple[Strategy, ...]
     keep_weights: str
+    sinks: Mapping[str, Mapping[str, str]]
+    """Trackers that get every finished cell: name -> settings."""
     prices: Mapping[str, float]
     """Dollars an hour by kind of device: `cpu` (one core), `gpu`, or a kind such as A10G."""
     document: Mapping[str, Any]
@@ -250,6 +253,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
     problems += [] if axis_faults else faults
     tuning, faults = check_tuning(document.get("tuning"), axes)
     problems += [] if axis_faults else faults
+    problems += sink_problems(document.get("sinks", {}))
     revisions = document.get("revisions", {})
     models, faults = model_references(axes, revisions if isinstance(revisions, dict) else {})
     problems = _distinct([*problems, *faults])
@@ -278,6 +282,7 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
         keep_weights=file.keep_weights,
         prices=file.prices,
+        sinks=file.sinks,
         document=document,
     )
     problems = _check_size(config, allow_large) or _check_combinations(config)

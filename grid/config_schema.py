@@ -248,6 +248,7 @@ class ConfigFile(_Section):
     tuning: TuningSection | None = None
     baselines: list[Literal["majority", "tfidf"]] = Field(default_factory=list)
     revisions: dict[str, ShortText] = Field(default_factory=dict)
+    sinks: dict[str, Any] = Field(default_factory=dict)
     prices: dict[ShortText, Annotated[float, Field(ge=0, le=10_000)]] = Field(default_factory=dict)
     keep_weights: Literal["adapters", "best", "all"] = "adapters"
 

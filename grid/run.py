@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -28,13 +29,14 @@ from grid.recorder import Recorder
 from grid.runner import Runner, Site
 from grid.sealing import sealed
 from grid.signals import StopSignals
+from grid.sinks.feeding import Feeder
 from grid.store import CellRow, Store, peek
 from grid.summary import Summary
 from grid.time_budget import TimeBudget
 from jobs.checkpoints import sweep_checkpoints
 from jobs.errors import EnvironmentProblem
 from jobs.failpoints import failpoint
-from jobs.spec import CellSpec, CellState, FailureKind
+from jobs.spec import CellSpec, CellState, Event, EventKind, FailureKind
 from jobs.storage import Layout, cache_root
 
 if TYPE_CHECKING:
@@ -70,6 +72,8 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
                 budget.limit(*outlook.budget(options.budget))
             is_here = ray is None or ray.is_private
             outlook = check(outlook, console, is_here=is_here)
+            # Before secrets are withheld: trackers have their own.
+            sinks = stack.enter_context(Feeder(outlook.config.sinks, outlook.root, partial(_say, console)))
             if is_here:
                 mirror = Layout(outlook.root).mirror
                 stack.enter_context(sealed(keep=mirror.credentials if mirror else ()))
@@ -79,7 +83,7 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             outlook, before = _open_books(outlook, store)
             stopped = None
             if outlook.plan.packs:
-                stopped = _train(outlook, store, ray, console, signals, trial_module, budget)
+                stopped = _train(outlook, store, ray, console, signals, trial_module, budget, sinks)
             summary = _close_books(outlook, store, before, signals, stopped)
             if ray is not None:
                 summary = replace(summary, farewell=ray.farewell())
@@ -145,6 +149,7 @@ def _train(
     signals: StopSignals,
     trial_module: str,
     budget: TimeBudget,
+    sinks: Feeder,
 ) -> str | None:
     """Work through the plan; the answer says why it ended early, if it did."""
     plan, _ = outlook.available()
@@ -169,7 +174,7 @@ def _train(
                 Layout(outlook.root),
                 _batches(plan),
                 epoch=store.epoch,
-                watch=lambda event, packed: view.on_event(event),
+                watch=lambda event, packed: _watch(event, view, sinks),
             )
             stopped = work(runner, recorder, signals.should_stop, guards=guards)
             later = None if stopped or signals.should_stop() else declare_more(outlook, store)
@@ -177,6 +182,16 @@ def _train(
                 return stopped
             outlook = later.planned(store.states())
             plan, _ = outlook.available()
+
+
+def _watch(event: Event, view: Progress, sinks: Feeder) -> None:
+    view.on_event(event)
+    if event.kind is EventKind.CELL_FINISHED and "folder" in event.data:
+        sinks.on_result(Path(event.data["folder"]))
+
+
+def _say(console: Console, line: str) -> None:
+    console.print(escape(line), soft_wrap=True)
 
 
 def _runner(site: Site, ray: RayConnection | None, parallel: int, estimate: Callable[[CellSpec], float]) -> Runner:

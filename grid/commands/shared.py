@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _ORDER = (
     *("init", "plan", "run", "status", "logs", "show", "report", "export"),
-    *("explain", "predict", "merge", "data", "prefetch", "packs", "doctor", "schema"),
+    *("explain", "predict", "merge", "sync", "data", "prefetch", "packs", "doctor", "schema"),
 )
 
 

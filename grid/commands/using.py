@@ -1,4 +1,4 @@
-"""The commands that use finished cells: show, explain, predict, merge."""
+"""The commands that use finished cells: show, explain, predict, merge, sync."""
 
 from __future__ import annotations
 
@@ -114,5 +114,27 @@ def merge(
         report = merge_stores(sources, into, for_people())
         show(report, as_json)
         return report.exit_code
+
+    guarded(work, as_json=as_json)
+
+
+@app.command("sync")
+def sync_command(
+    results: Results,
+    to: Annotated[str, typer.Option("--to", help="tensorboard, mlflow or wandb.")],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting of the sink, such as uri=http://host:5000."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Hand finished cells to a tracker, those that it does not have yet."""
+
+    def work() -> None:
+        from grid.sync import sync
+        from grid.terminal import for_people
+
+        settings = {key: value for key, _, value in (one.partition("=") for one in set_ or ())}
+        show(sync(results, to, settings, for_people()), as_json)
 
     guarded(work, as_json=as_json)
