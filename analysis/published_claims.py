@@ -210,7 +210,7 @@ def _full_beats_lora(compared: Sequence[Comparison]) -> Claim:
         experiment=FULL_VS_LORA,
         statement="Full fine-tuning is far better than LoRA (GoEmotions, several labels)",
         on_theirs=Holds.YES if p < ALPHA else Holds.NOT_SHOWN,
-        theirs=f"{full} against {lora} of {rows} rows exactly right, p = {p:.2g}, for these two trainings; "
+        theirs=f"{full} against {lora} of {rows} rows exactly right, {_p_text(p)}, for these two trainings; "
         "LoRA had the learning rate of full fine-tuning",
         on_ours=_all_better(ours),
         ours=_summary(ours),
@@ -226,7 +226,7 @@ def _lora_equals_full(experiment: str, statement: str, compared: Sequence[Compar
         experiment=experiment,
         statement=statement,
         on_theirs=Holds.NO if p < ALPHA else Holds.NOT_SHOWN,
-        theirs=f"LoRA has {full - lora} fewer right answers of {rows}, p = {p:.2g}; one run an arm",
+        theirs=f"LoRA has {full - lora} fewer right answers of {rows}, {_p_text(p)}; one run an arm",
         on_ours=_all_equivalent(ours),
         ours=_equivalence_text(ours),
     )
@@ -344,6 +344,10 @@ def _rows(experiment: str, strategy: str, metric: str) -> Any:
 
 def _fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
     return float(stats.fisher_exact([[right, rows - right] for right, rows in (first, second)]).pvalue)
+
+
+def _p_text(p: float) -> str:
+    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
 
 
 def _full_and_lora(compared: Sequence[Comparison]) -> list[Comparison]:

@@ -35,7 +35,7 @@ MOST_LEADS: Final = 6
 MAJORITY: Final = "majority"
 _COSTS: Final = (DOLLARS, TRAINING_SECONDS, "solo_peak_memory_bytes", "trainable_parameters", "total_parameters")
 _COST_WORDS: Final = {
-    DOLLARS: "price of a training",
+    DOLLARS: "price",
     TRAINING_SECONDS: "seconds of training alone",
     "solo_peak_memory_bytes": "peak memory",
     "trainable_parameters": "trained parameters",
@@ -166,7 +166,8 @@ def _steadiness(effects: Sequence[AxisEffect]) -> list[str]:
         return []
     turning = [one for one in several if not one.is_monotone]
     if not turning:
-        return ["It goes in one direction throughout in every case." if len(several) > 1 else ""]
+        one = len(several) == 1
+        return ["It goes in one direction throughout." if one else "Every case goes in one direction throughout."]
     real = sum(bool(one.shown_reversals) for one in turning)
     return [
         f"In {_of(len(several) - len(turning), len(several), 'case')} it goes in one direction throughout; "
@@ -288,6 +289,9 @@ def _costs(found: Sequence[Estimate], points: Sequence[CostPoint], compared: Seq
         lead = "Most often nothing scores more for less than " + "; ".join(
             f"{title} (in {_of(counted[title], len(sets), 'column')})" for title in best
         )
+        unmeasured = dict.fromkeys(arm.title for one in sets for arm in one.unmeasured)
+        if unmeasured:
+            lead += f"; not measured, so not compared: {', '.join(unmeasured)}"
         made.append(
             Answer(
                 slug=f"cost-{cost.replace('_', '-')}",
@@ -313,8 +317,8 @@ def _claims(
         slug="claims",
         question="Do published claims hold here?",
         leads=(
-            f"This grid can test {_of(len(tested), len(every), 'claim')} of the five published experiments: on its "
-            f"numbers {hold} {'holds' if hold == 1 else 'hold'}, on the published ones {also}.",
+            f"This grid can test {_of(len(tested), len(every), 'claim')} of the five published experiments; of these, "
+            f"{hold or 'none'} {'hold' if hold > 1 else 'holds'} on its numbers and {also or 'none'} on the published.",
         ),
         sentences=tuple(
             f"“{one.statement}” ({one.experiment}): on their numbers it {_worded(one.on_theirs)} ({one.theirs}); "

@@ -60,7 +60,8 @@ def _best_arm(
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
     if rivals:
-        text += f"; it cannot be told from {listed([one.arm.title + caveat([one]) for one in rivals])}."
+        names = [one.arm.title + caveat([one], with_marks=False) for one in rivals]
+        text += f"; it cannot be told from {listed(names)}."
     else:
         whose = "this trained model" if best.covers is Covers.ROWS else "it"
         text += f"; {whose} is better than every other one." if others else "; nothing else has a score."

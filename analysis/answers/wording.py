@@ -37,15 +37,15 @@ def rounded(number: float) -> str:
     return f"{round(number, min(places, 0)):,.0f}"
 
 
-def caveat(found: Iterable[Estimate]) -> str:
-    """What stands behind some numbers besides finished cells as declared: ` [1 of 5 cells failed]`; often nothing."""
+def caveat(found: Iterable[Estimate], *, with_marks: bool = True) -> str:
+    """What stands behind some numbers besides finished cells as declared: ` [of 5 cells 1 failed]`; often nothing."""
     estimates = list(found)
     cells = sum(one.declared for one in estimates)
     counts = (
         ("failed", sum(one.failed for one in estimates)),
         ("not run", sum(one.not_run for one in estimates)),
         ("undefined", sum(one.undefined for one in estimates)),
-        ("marked", sum(one.marked for one in estimates)),
+        ("marked", sum(one.marked for one in estimates) if with_marks else 0),
     )
     said = [f"{number} {what}" for what, number in counts if number]
-    return f" [of {cells} cells {', '.join(said)}]" if said else ""
+    return f" [of {cells} cell{'' if cells == 1 else 's'} {', '.join(said)}]" if said else ""

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
+from analysis.comparing import pair_up
 from analysis.predictions import Predictions, common_rows, predictions_of
 from jobs.errors import EnvironmentProblem
+from jobs.result_files import predictions_writer
 from tests.analysis.answer_sheets import results_of, write_predictions
 
 
@@ -68,3 +71,41 @@ def test_nothing_is_read_before_it_is_asked_for_and_nothing_twice(tmp_path: Path
 
 def test_common_rows_keep_the_first_order() -> None:
     assert common_rows([["c", "a", "b"], ["b", "c"]]) == ("c", "b")
+
+
+def written(folder: Path, seed: int, truth: np.ndarray, rows: int = 60) -> np.ndarray:
+    """Predictions of rows with several labels; returns what was said."""
+    random = np.random.default_rng(seed)
+    said = np.where(random.random(truth.shape) < 0.8, truth, 1 - truth)
+    ids = [f"r{index}" for index in range(rows)]
+    parts = {"test": (ids, truth[:rows], np.where(said, 1.0, -1.0).astype(np.float32)[:rows])}
+    folder.mkdir(parents=True)
+    predictions_writer(parts)(folder / "predictions.parquet")
+    return np.asarray(said[:rows])
+
+
+def test_rows_with_several_labels_are_paired(tmp_path: Path) -> None:
+    truth = (np.random.default_rng(0).random((60, 5)) < 0.3).astype(np.uint8)
+    said = [written(tmp_path / name, seed, truth) for seed, name in enumerate("ab")]
+    read = Predictions({name: tmp_path / name for name in "ab"})
+    cells = {0: "a", 1: "b"}
+    subset, macro = read.answers(cells, "subset_accuracy"), read.answers(cells, "f1_macro")
+    assert subset is not None and macro is not None
+    assert subset.scores.dtype == np.bool_ and subset.is_row_mean and not macro.is_row_mean
+    expected = [f1_score(truth, each, average="macro") for each in said]
+    np.testing.assert_allclose(macro.scores.mean(axis=1), expected, atol=1e-6)
+    assert subset.scores.mean(axis=1).tolist() == [(truth == each).all(axis=1).mean() for each in said]
+    assert read.answers(cells, "accuracy") is None
+
+
+def test_scores_that_are_no_mean_over_rows_need_the_very_same_ones(tmp_path: Path) -> None:
+    truth = (np.random.default_rng(0).random((60, 5)) < 0.3).astype(np.uint8)
+    written(tmp_path / "a", 0, truth)
+    written(tmp_path / "b", 1, truth, rows=50)
+    read = Predictions({name: tmp_path / name for name in "ab"})
+    assert read.answers({0: "a", 1: "b"}, "f1_macro") is None
+    shared = read.answers({0: "a", 1: "b"}, "hamming_loss")
+    assert shared is not None and len(shared.row_ids) == 50
+    one, other = (read.answers({0: name}, "f1_macro") for name in "ab")
+    assert one is not None and other is not None
+    assert pair_up(one, other) is None
