@@ -113,12 +113,6 @@ def ragged_batch(
         row_keys_N = to_device(_folded(_mix(text_keys_A[text_of_row_N], place_N + 1)))
         text_keys_S = to_device(_folded(text_keys_A[layout.is_real_A]))
         pooled_keys_S = row_keys_N[pooled_S]
-    pooled_rows = Rows(
-        num_rows=len(pooled),
-        rows_n=texts_n,
-        groups=_groups(sizes, texts_n, texts_n, device),
-        row_keys_N=pooled_keys_S,
-    )
     return RaggedBatch(
         num_rows=len(place_N),
         rows_n=rows_n,
@@ -132,8 +126,14 @@ def ragged_batch(
         text_or_zero_N=to_device(inverse_or_end(pooled, len(place_N))),
         row_keys_N=row_keys_N,
         text_keys_S=text_keys_S,
-        pooled=None if pooling is None else pooled_rows,
+        pooled=None if pooling is None else _one_row_a_text(sizes, texts_n, pooled_keys_S, device),
     )
+
+
+def _one_row_a_text(sizes: Sequence[int], texts_n: np.ndarray, keys_S: Tensor | None, device: torch.device) -> Rows:
+    """The pooled tokens alone."""
+    groups = _groups(sizes, texts_n, texts_n, device)
+    return Rows(num_rows=int(texts_n.sum()), rows_n=texts_n, groups=groups, row_keys_N=keys_S)
 
 
 @dataclass(frozen=True, kw_only=True)
