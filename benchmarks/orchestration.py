@@ -70,9 +70,11 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     try:
         small = max(options.cells // 10, 1)
         runs = {str(cells): run_grid(folder, cells) for cells in dict.fromkeys((small, options.cells))}
+        again = run_grid(folder, small, name=f"{small}-again")
         found = {
             "cells": options.cells,
             "runs": runs,
+            "small_again": again,
             "raw_tune": measure_raw(options.raw_trials) if options.raw_trials else None,
             **measure_reading(folder, options.cells, options.repeats),
             "disk": {"file_system": filesystem_type(folder), "fsync_ms": _fsync_ms(folder)},
@@ -80,20 +82,18 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     finally:
         shutil.rmtree(folder)
     return (
-        _summary(found, runs[str(small)], runs[str(options.cells)])
+        _summary(found, (runs[str(small)], again), runs[str(options.cells)])
         | found
         | {"machine": facts | {"libraries": _libraries()}}
     )
 
 
-def _summary(found: dict[str, Any], small: dict[str, Any], large: dict[str, Any]) -> dict[str, Any]:
+def _summary(found: dict[str, Any], small: Sequence[dict[str, Any]], large: dict[str, Any]) -> dict[str, Any]:
     """The figures that have an aim, and whether each is met; None where a run was too short to say."""
     figures = {
         "overhead_ms_per_cell": large["ms_per_cell"],
-        "growth": _ratio(large["ms_per_further_cell"], small["ms_per_further_cell"]),
-        "growth_of_driver_cpu": _ratio(
-            large["driver_cpu_ms_per_further_cell"], small["driver_cpu_ms_per_further_cell"]
-        ),
+        "growth": _growth(large, small, "ms_per_further_cell"),
+        "growth_of_driver_cpu": _growth(large, small, "driver_cpu_ms_per_further_cell"),
         "driver_kib_per_cell": large["driver_kib_per_cell"],
         "planning_s": found["planning"]["finished_s"],
         "status_s": max(found["status"].values()),
@@ -103,8 +103,13 @@ def _summary(found: dict[str, Any], small: dict[str, Any], large: dict[str, Any]
     return {**figures, "aims": AIMS, "met": met}
 
 
-def _ratio(large: float | None, small: float | None) -> float | None:
-    return large / small if large and small else None
+def _growth(large: dict[str, Any], small: Sequence[dict[str, Any]], name: str) -> float | None:
+    """A figure of the large grid over the mean of the small ones, made before and after it.
+
+    What the machine does meanwhile (a disk whose journal is full, a neighbour, a lowered clock) is no growth.
+    """
+    values = [run[name] for run in small]
+    return large[name] / statistics.fmean(values) if large[name] and all(values) else None
 
 
 def config_of(folder: Path, cells: int) -> Path:
@@ -132,17 +137,23 @@ def config_of(folder: Path, cells: int) -> Path:
     return path
 
 
-def run_grid(folder: Path, cells: int) -> dict[str, Any]:
+def run_grid(folder: Path, cells: int, *, name: str = "") -> dict[str, Any]:
     """Run a grid to its end through Ray Tune.
+
+    Args:
+        folder: where everything lies.
+        cells: of the grid.
+        name: of its results folder; default: the number of cells.
 
     Returns:
         what it cost; see `benchmarks/README.md`.
     """
     _say(f"a run of {cells:,} cells")
-    config, record_path = config_of(folder, cells), folder / f"{cells}-record.json"
+    name = name or str(cells)
+    config, record_path = config_of(folder, cells), folder / f"{name}-record.json"
     load = os.getloadavg()[0]
     began_s = time.perf_counter()
-    arguments = [str(config), "--results", str(folder / str(cells)), "--yes", "--json"]
+    arguments = [str(config), "--results", str(folder / name), "--yes", "--json"]
     done = _python([str(HERE / "idle_driver.py"), str(record_path), *arguments])
     wall_s = time.perf_counter() - began_s
     record = json.loads(record_path.read_text("utf-8"))

@@ -65,3 +65,11 @@ def test_configs_declare_as_many_cells_as_asked_for(orchestration: Any, tmp_path
     from grid.config import count_cells, load_config
 
     assert count_cells(load_config(str(orchestration.config_of(tmp_path, cells)))) == cells
+
+
+def test_two_stores_take_in_results_in_turn(orchestration: Any, tmp_path: Path) -> None:
+    import store_growth
+
+    found = store_growth.measure(100, 1, tmp_path)
+    assert found["cells"] == [50, 100]
+    assert found["cpu_ms"]["growth"] == found["cpu_ms"]["large"] / found["cpu_ms"]["small"] > 0
