@@ -45,7 +45,7 @@ def write_report(results: Path, *, out: Path | None = None, questions: Questions
         makes the folder and replaces files of the same names; equal stores give equal bytes.
     """
     loaded, facts = load(results), read_facts(results)
-    page = page_of(loaded, facts, questions, has_cell_pages=True)
+    page = page_of(loaded, facts, questions, root=results)
     return save(page, facts, out or Layout(results).report, cells=cell_pages(loaded, facts, results))
 
 

@@ -14,7 +14,7 @@ from analysis.figures.material import Material, NothingToDraw
 from analysis.figures.strategies import number_columns, strategy_caption, strategy_columns
 from analysis.report_sections import Listing, Row
 
-_MORE: Final = {"strategy-differences": 3, "published-differences": 2}
+_MORE: Final = {"strategy-differences": 3, "published-differences": 2, "token-strips": 3}
 """Pictures under one heading, if not one; the others are drawn by `python -m analysis.figures`."""
 MOST_ARMS: Final = 60
 _SHOWN: Final[Mapping[str, tuple[str, str]]] = {
@@ -30,6 +30,7 @@ _SHOWN: Final[Mapping[str, tuple[str, str]]] = {
     "threshold-curves": ("One threshold for all labels", ""),
     "label-distribution": ("Labels of the rows", "Rows for training are not kept in a store: these are held-out rows."),
     "label-scores": ("Every label under every arm", "Mean over the seeds; labels in the order of the first arm."),
+    "token-strips": ("What single tokens speak for", "As `finegrid explain` found it for single texts."),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from markupsafe import Markup
@@ -74,25 +75,23 @@ class Page:
     """Written beside the page."""
 
 
-def page_of(
-    results: Results, facts: Facts, questions: Questions | None = None, *, has_cell_pages: bool = False
-) -> Page:
+def page_of(results: Results, facts: Facts, questions: Questions | None = None, *, root: Path | None = None) -> Page:
     """Work out a report.
 
     Args:
         results: a loaded store.
         facts: of the same store.
         questions: what to answer besides; None: nothing.
-        has_cell_pages: pages of single cells are written beside it, so that it may refer to them.
+        root: the results folder, where explanations lie; None: there is none, and no pages of single cells either.
     Returns:
         the page; equal stores and questions give equal pages.
     Raises:
         EnvironmentProblem: predictions are there but cannot be read.
     """
-    material = Material(results=results, select_on=facts.select_on)
+    material = Material(results=results, select_on=facts.select_on, root=root)
     metric, style, found = material.metric, material.style, material.found
     compared, best = material.compared, material.best
-    paged = frozenset(paged_cells(results)) if has_cell_pages else frozenset()
+    paged = frozenset(paged_cells(results)) if root is not None else frozenset()
     marks = dict(zip(results.declared["cell_id"], results.declared["marks"], strict=True))
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)

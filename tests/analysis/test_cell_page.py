@@ -158,7 +158,7 @@ def test_in_a_browser_on_a_desk_and_on_a_phone(tmp_path: Path) -> None:
         seeds=(0,),
     )
     facts = facts_of(results)
-    page = page_of(results, facts, has_cell_pages=True)
+    page = page_of(results, facts, root=tmp_path)
     paths = save(page, facts, tmp_path / "out", cells=cell_pages(results, facts, tmp_path))
     (first, *_) = [path for path in paths if path.parent.name == "cells"]
     with browser(tmp_path / "profile") as window:
