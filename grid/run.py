@@ -87,7 +87,7 @@ def run(options: RunOptions, console: Console, signals: StopSignals, *, trial_mo
             summary = _close_books(outlook, store, before, signals, stopped)
             if ray is not None:
                 summary = replace(summary, farewell=ray.farewell())
-    if signals.should_stop():
+    if signals.should_stop() or summary.is_tuning_alone:
         return summary
     return replace(summary, files=finish_pictures(outlook.root, has_news=summary.num_new > 0, console=console))
 

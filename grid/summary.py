@@ -56,6 +56,12 @@ class Summary:
         return SOME_FAILED if CellState.FAILED in states else DONE
 
     @property
+    def is_tuning_alone(self) -> bool:
+        """True while no cell of the grid is known, but for candidates."""
+        candidates = {cell.cell_id for arm in self.arms for cell in arm.cells}
+        return bool(self.arms) and not set(self.rows) - candidates
+
+    @property
     def failed(self) -> list[CellRow]:
         """Failed cells in declared order."""
         return [row for row in self.rows.values() if row.state is CellState.FAILED]

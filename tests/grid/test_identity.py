@@ -16,6 +16,7 @@ import pytest
 from grid import identity
 from grid.identity import ALWAYS, INTRODUCED, NEVER, CellIds, cell_id, cell_identity, is_provisional
 from jobs.spec import (
+    CandidateSpec,
     CellSpec,
     ChainSpec,
     ComputeSpec,
@@ -28,6 +29,7 @@ from jobs.spec import (
     QuantizationSpec,
     RecipeSpec,
     Strategy,
+    TuningSpec,
     from_json,
 )
 
@@ -176,3 +178,24 @@ def test_many_ids_at_once_are_the_same_ids() -> None:
     assert [ids.of(changed("lora", r=r)) for r in range(1, 200)] == [
         cell_id(changed("lora", r=r)) for r in range(1, 200)
     ]
+
+
+def tuned(**changes: Any) -> CellSpec:
+    spec = TuningSpec(candidates=8, search=("recipe.learning_rate x 0.1 to 10 (log)",), metric="accuracy", on="seed 0")
+    return dataclasses.replace(CELL, tuning=dataclasses.replace(spec, **changes))
+
+
+def test_how_settings_were_chosen_is_part_of_a_cell_and_what_they_are_called_is_not() -> None:
+    assert cell_id(tuned()) != cell_id(CELL)
+    assert cell_id(tuned(arm="m qlora", chosen=3)) == cell_id(tuned())
+    others = [{"candidates": 9}, {"metric": "f1_macro"}, {"on": "seed 1"}, {"search": ()}, {"seed": 1}, {"halving": 2}]
+    assert len({cell_id(tuned(**changes)) for changes in [{}, {"batch": 2}, *others]}) == len(others) + 2
+
+
+def test_a_candidate_is_known_by_its_settings_alone() -> None:
+    marks = [
+        CandidateSpec(arm=arm, number=number, tuning=digest, epochs=5)
+        for arm, number, digest in (("a", 0, "00000000"), ("b", 7, "11111111"))
+    ]
+    first, second = (dataclasses.replace(CELL, candidate=mark) for mark in marks)
+    assert cell_id(first) == cell_id(second) != cell_id(CELL)
