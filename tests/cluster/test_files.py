@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ import typer.main
 from grid.cli import app
 from grid.config_yaml import parse_yaml
 from grid.devices import cluster_capacity
+from jobs.storage import Layout
 
 ROOT = Path(__file__).parents[2]
 CLOUDS = ("cluster.yaml", "clusters/gcp.yaml")
@@ -219,3 +221,12 @@ def test_own_machines_are_not_stopped_by_a_worker() -> None:
     cluster = parsed("clusters/onprem.yaml")
     assert not any("ray stop" in command for command in cluster["worker_start_ray_commands"])
     assert any("RAY_enable_autoscaler_v2=0" in command for command in cluster["head_start_ray_commands"])
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_nothing_of_a_results_folder_is_left_behind(name: str) -> None:
+    """Ray leaves the same files out when results are fetched."""
+    layout = Layout(Path("/results/grid"))
+    places = [layout.index, layout.tuning, layout.cells, layout.checkpoints, layout.logs, layout.report]
+    for pattern in parsed(name)["rsync_exclude"]:
+        assert not [place for place in places if fnmatch(place.name, pattern.rstrip("/"))], pattern
