@@ -14,7 +14,7 @@ from scipy.stats import binomtest
 
 from jobs.errors import one_line
 from jobs.plain_json import to_json
-from jobs.spec import CellResult, CellSpec, MetricValue
+from jobs.spec import CellResult, CellSpec, MetricValue, Strategy
 
 CARD_FILE: Final = "README.md"
 _SHOWN: Final = (
@@ -53,12 +53,18 @@ def _front_matter(cell: CellSpec) -> str:
     base = None if model is None else model.location if model.source == "hub" else model.name
     values = {
         "base_model": base,
-        "library_name": "peft" if cell.strategy.has_peft_folder else "transformers",
+        "library_name": _library(cell.strategy),
         "pipeline_tag": "text-classification",
         "tags": ["finegrid", str(cell.strategy)],
     }
     # JSON is YAML, and quotes whatever a name may hold.
     return "".join(f"{key}: {json.dumps(value)}\n" for key, value in values.items() if value is not None)
+
+
+def _library(strategy: Strategy) -> str:
+    if strategy is Strategy.CHAIN:
+        return "scikit-learn"
+    return "peft" if strategy.has_peft_folder else "transformers"
 
 
 def _labels(names: tuple[str, ...]) -> str:
@@ -110,7 +116,7 @@ def _training(cell: CellSpec) -> dict[str, Any]:
     sections: dict[str, Any] = {"strategy": str(cell.strategy), "seed": cell.seed}
     if cell.model is not None:
         sections["base revision"] = cell.model.revision
-    for name in ("recipe", "lora", "quantization"):
+    for name in ("recipe", *cell.strategy.sections, "family"):
         section = getattr(cell, name)
         if section is not None:
             sections[name] = json.dumps(to_json(section), sort_keys=True)
