@@ -19,8 +19,10 @@ OF_RAY = {
     "R3": "test_ray_freeze_thaw.py",
     "R4": "test_ray_drain.py",
     "R5": "test_ray_memory_monitor.py",
+    "R6": "test_ray_three_nodes.py",
+    "R7": "test_ray_grows.py",
 }
-"""Five more that Ray's own tests leave out, and their files."""
+"""More that Ray's own tests leave out, and their files."""
 
 
 @dataclass(frozen=True, kw_only=True)
