@@ -129,7 +129,7 @@ class Running:
         except psutil.NoSuchProcess:
             return []
 
-    def wait(self, timeout_s: float = 180.0) -> Finished:
+    def wait(self, timeout_s: float = 300.0) -> Finished:
         """Wait for its end.
 
         Raises:
@@ -195,11 +195,11 @@ class Grid:
         local = ["--local"] if self.local else []
         return self.start_command("run", str(self.config), "--results", str(self.folder), *local, *arguments, env=env)
 
-    def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 240.0) -> Finished:
+    def run(self, *arguments: str, env: Mapping[str, str] | None = None, timeout_s: float = 300.0) -> Finished:
         """Run this grid to the end of the process."""
         return self.start(*arguments, env=env).wait(timeout_s)
 
-    def run_until_done(self, max_runs: int = 3, *arguments: str, timeout_s: float = 240.0) -> Finished:
+    def run_until_done(self, max_runs: int = 3, *arguments: str, timeout_s: float = 300.0) -> Finished:
         """Give the same command again until it exits with 0.
 
         Raises:
