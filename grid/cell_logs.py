@@ -172,7 +172,7 @@ def _read_lines(layout: Layout, log: str | None, cell_id: str) -> tuple[tuple[Lo
         return (), "the log lies outside the logs folder and is not read"
     try:
         mirror = layout.mirror
-        text = path.read_text("utf-8", errors="replace") if mirror is None else mirror.log_text(path)
+        text = path.read_text("utf-8", errors="replace") if mirror is None else mirror.log_text(layout.root / log)
     except OSError as error:
         return (), f"the log cannot be read ({error.strerror})"
     entries, num_unreadable = _parse(text)

@@ -33,6 +33,8 @@ URL_POINTS = (
 IN_CI = {"upload.before_manifest"}
 """The others only in `make faults`."""
 SWEEPING = "withdraw.manifest_gone"
+LOCAL = ("remotes", "stores")
+"""Folders of a cache folder that hold what this machine knows of stores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class UrlGrid(Grid):
 
     def lose_the_head(self) -> None:
         """Nothing local is left of the store."""
-        for name in ("remotes", "stores"):
+        for name in LOCAL:
             shutil.rmtree(self.cache / name, ignore_errors=True)
 
     def keys(self, prefix: str = "") -> list[str]:
@@ -66,7 +68,7 @@ def at_url(s3_address: str, tmp_path: Path, cache: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "observer"))
     head = tmp_path / "head"
     head.mkdir()
-    for path in cache.iterdir():
+    for path in (path for path in cache.iterdir() if path.name not in LOCAL):
         (head / path.name).symlink_to(path)  # models that were built already
 
     def make(grid: Grid) -> UrlGrid:
