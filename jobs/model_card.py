@@ -37,7 +37,7 @@ def model_card(result: CellResult) -> str:
     parts = [
         f"---\n{_front_matter(cell)}---",
         f"# {html.escape(_plain(cell.title))}",
-        f"Cell `{cell.cell_id}` of grid `{_plain(cell.grid)}`, attempt {result.epoch}.{result.attempt}, by FineGrid.",
+        f"Cell `{cell.cell_id}` of grid `{_plain(cell.grid)}`, by FineGrid.",
         f"## Labels\n\n{_labels(result.label_names)}",
         f"## Test\n\n{_metrics(result)}",
         f"## Data\n\n{_facts(_data(result))}",
