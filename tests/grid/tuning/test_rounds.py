@@ -139,3 +139,13 @@ def test_a_declared_choice_tries_nothing() -> None:
     progress = follow(arm(), tuning(chosen={"bert lora": {RATE.key: 1e-3}}), NOTHING, make_cell)
     assert progress.choice is not None and progress.cells == ()
     assert (progress.choice.settings, progress.choice.number) == ({RATE.key: 1e-3}, None)
+
+
+def test_what_was_stopped_is_never_chosen_however_good_it_looked() -> None:
+    def falls_with_epochs(step: ArmProgress, cell_id: str) -> float:
+        return by_rate(step, cell_id) - int(cell_id.partition("/")[2])
+
+    last = play(tuning(halving=2), arm(), falls_with_epochs)[-1]
+    finished = {candidate.number: candidate.value for candidate in last.candidates if not candidate.is_stopped}
+    assert last.choice is not None and last.choice.number in finished
+    assert max(candidate.value or 0 for candidate in last.candidates) > (last.choice.value or 0)
