@@ -192,3 +192,21 @@ def _place(one: Estimate) -> tuple[str, str, object, object]:
 def family(model: str | None) -> str:
     """The name of a model without its owner, in lower case: `meta-llama/Llama-3.2-1B` and `llama-3.2-1b` are one."""
     return (model or "").rsplit("/", 1)[-1].lower()
+
+
+def last_printed(experiment: str, strategy: str, metric: str) -> float:
+    """The last number that was printed for the test rows of a published arm."""
+    return float(_test_numbers(experiment, strategy, metric).iloc[-1]["value"])
+
+
+def printed_counts(experiment: str, strategy: str, metric: str) -> tuple[int, int]:
+    """Right answers and test rows behind the last printed share of a published arm."""
+    last = _test_numbers(experiment, strategy, metric).iloc[-1]
+    rows = int(float(last["n_eval"]))
+    return round(float(last["value"]) * rows), rows
+
+
+def _test_numbers(experiment: str, strategy: str, metric: str) -> pd.DataFrame:
+    table = published()
+    chosen = table[(table["experiment"] == experiment) & (table["strategy"] == strategy) & (table["split"] == "test")]
+    return chosen[chosen["metric"] == metric]

@@ -21,7 +21,9 @@ from analysis.published import (
     LARGE_MODELS,
     SMALL_MODEL,
     family,
+    last_printed,
     pooled,
+    printed_counts,
     published,
     published_estimates,
     published_size_effects,
@@ -202,7 +204,7 @@ def _rises_text(effects: Sequence[AxisEffect]) -> str:
 
 def _full_beats_lora(compared: Sequence[Comparison]) -> Claim:
     """Theirs by subset accuracy, the one number whose counts follow from what was printed."""
-    counts = {arm: _counts(FULL_VS_LORA, arm, "subset_accuracy") for arm in ("full", "lora")}
+    counts = {arm: printed_counts(FULL_VS_LORA, arm, "subset_accuracy") for arm in ("full", "lora")}
     (full, rows), (lora, _) = counts["full"], counts["lora"]
     p = _fisher(counts["full"], counts["lora"])
     ours = [(one, one.first["strategy"] == "full") for one in _full_and_lora(compared)]
@@ -218,7 +220,7 @@ def _full_beats_lora(compared: Sequence[Comparison]) -> Claim:
 
 
 def _lora_equals_full(experiment: str, statement: str, compared: Sequence[Comparison]) -> Claim:
-    counts = {arm: _counts(experiment, arm, "accuracy") for arm in ("full", "lora")}
+    counts = {arm: printed_counts(experiment, arm, "accuracy") for arm in ("full", "lora")}
     (full, rows), (lora, _) = counts["full"], counts["lora"]
     p = _fisher(counts["full"], counts["lora"])
     ours = _full_and_lora(compared)
@@ -233,7 +235,7 @@ def _lora_equals_full(experiment: str, statement: str, compared: Sequence[Compar
 
 
 def _head_cannot(compared: Sequence[Comparison]) -> Claim:
-    right, rows = _counts(EMOTION, "head-only", "accuracy")
+    right, rows = printed_counts(EMOTION, "head-only", "accuracy")
     ours = [
         (one, one.first["strategy"] == "head")
         for one in compared
@@ -253,7 +255,9 @@ def _head_cannot(compared: Sequence[Comparison]) -> Claim:
 
 
 def _near_parity(compared: Sequence[Comparison]) -> Claim:
-    micro, macro = (_last(PEFT, "full", name) - _last(PEFT, "lora", name) for name in ("f1_micro", "f1_macro"))
+    micro, macro = (
+        last_printed(PEFT, "full", name) - last_printed(PEFT, "lora", name) for name in ("f1_micro", "f1_macro")
+    )
     ours = _full_and_lora(compared)
     return Claim(
         experiment=PEFT,
@@ -322,24 +326,6 @@ def _lora_is_steadier(found: Sequence[Estimate]) -> Claim:
         if pairs
         else _ABSENT,
     )
-
-
-def _last(experiment: str, strategy: str, metric: str) -> float:
-    """The last number that was printed for the test rows of a published arm."""
-    return float(_rows(experiment, strategy, metric).iloc[-1]["value"])
-
-
-def _counts(experiment: str, strategy: str, metric: str) -> tuple[int, int]:
-    """Right answers and test rows of a published arm."""
-    last = _rows(experiment, strategy, metric).iloc[-1]
-    rows = int(float(last["n_eval"]))
-    return round(float(last["value"]) * rows), rows
-
-
-def _rows(experiment: str, strategy: str, metric: str) -> Any:
-    table = published()
-    chosen = table[(table["experiment"] == experiment) & (table["strategy"] == strategy) & (table["split"] == "test")]
-    return chosen[chosen["metric"] == metric]
 
 
 def _fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
