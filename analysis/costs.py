@@ -176,9 +176,8 @@ def _text(
 def cost_text(cost: str, value: float) -> str:
     """A cost with its unit: `12 s`, `1.3 GB`, `22.7 million`, `$0.04`."""
     if cost == DOLLARS:
-        return (
-            f"${value:,.2f}" if value >= 0.1 else f"${np.format_float_positional(value, 2, fractional=False, trim='-')}"
-        )
+        small = np.format_float_positional(value, 2, fractional=False, trim="-")
+        return f"${value:,.2f}" if value >= 0.1 else "under $0.0001" if 0 < value < 1e-4 else f"${small}"
     if cost.endswith("_seconds"):
         return f"{value:.3g} s" if value < 1000 else f"{value:,.0f} s"
     for size, word, unit in ((1e9, "billion", "GB"), (1e6, "million", "MB"), (1e3, "thousand", "kB")):
