@@ -115,7 +115,16 @@ def _steps(family_key: str) -> int:
 
 def _recipe_hash(family_key: str) -> str:
     """Anything that shapes the weights, so that a changed recipe never meets an old folder."""
-    recipe = [_CONFIGS[family_key], builtin.VERSION, _steps(family_key), _BATCH, _TEXTS, _SEED, _LEARNING_RATE, _PREDICTED_SHARE]
+    recipe = [
+        _CONFIGS[family_key],
+        builtin.VERSION,
+        _steps(family_key),
+        _BATCH,
+        _TEXTS,
+        _SEED,
+        _LEARNING_RATE,
+        _PREDICTED_SHARE,
+    ]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()[:8]
 
 
