@@ -245,8 +245,15 @@ def compare(stage: Stage, config: Path, back: Path) -> None:
             ("without Ray", alone),
         )
     }
+    calm = dumps["without Ray"].splitlines()
+    for name, text in dumps.items():
+        other = [line for line in text.splitlines() if line not in calm]
+        if other:
+            print(
+                f"--- only by {name}:", *other, "--- only without Ray:", *(set(calm) - set(text.splitlines())), sep="\n"
+            )
     if len(set(dumps.values())) != 1:
-        raise SystemExit(f"the stores differ: { {name: len(text) for name, text in dumps.items()} }")
+        raise SystemExit("the stores differ")
     print(f"equal stores, {len(dumps['without Ray'].splitlines())} lines each: {', '.join(dumps)}")
 
 
