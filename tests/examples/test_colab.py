@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import runpy
 import shlex
 import sys
 from pathlib import Path
@@ -76,7 +77,7 @@ def test_resuming_is_running_the_same_command() -> None:
     assert "resume" in cells("markdown")["run-text"]
 
 
-def test_its_analysis_runs_on_a_real_store(stored: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+def test_its_analysis_runs_on_a_real_store(stored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every line of Python that is no magic, on a store with one cell done, one failed and one pending."""
     import matplotlib
 
@@ -90,7 +91,9 @@ def test_its_analysis_runs_on_a_real_store(stored: Path, monkeypatch: pytest.Mon
         predictions_writer({"test": rows})(folder / "predictions.parquet")
     names: dict[str, Any] = {"RESULTS": stored}
     for name in ("heatmap", "tables", "answers", "figure"):
-        exec(compile(cells("code")[name], name, "exec"), names)
+        script = tmp_path / f"{name}.py"
+        script.write_text(cells("code")[name], "utf-8")
+        names = runpy.run_path(str(script), init_globals=names)
     assert shown[0].suffix == ".png" and shown[0].exists()
     assert names["bars"][0].get_xlim()[0] == 0.0
     assert len(names["found"]) == 3
