@@ -18,7 +18,6 @@ from typer.testing import CliRunner
 from grid.cli import app
 from grid.config import load_config
 from jobs.result_files import predictions_writer
-from tests.analysis.test_loading import results as stored  # noqa: F401
 
 NOTEBOOK = Path(__file__).parents[2] / "examples" / "colab.ipynb"
 OPTION = re.compile(r"--[a-z-]+")
