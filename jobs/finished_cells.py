@@ -21,7 +21,7 @@ from jobs.models.loading import load_tokenizer, location_of
 from jobs.reload_check import Checker
 from jobs.reload_messages import Question, Setup
 from jobs.spec import CellResult, ModelSpec, Strategy
-from jobs.storage import read_result, verify
+from jobs.storage import bring_weights, read_result, verify
 from jobs.work_messages import AskedCell
 
 _TORCH_NAMES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
@@ -52,6 +52,7 @@ def finished_cell(asked: AskedCell) -> FinishedCell:
     """
     folder = Path(asked.folder)
     verify(folder)
+    bring_weights(folder)
     result = read_result(folder)
     model = result.cell.model
     if model is None:
