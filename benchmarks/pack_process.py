@@ -17,11 +17,10 @@ from pathlib import Path
 import torch
 
 from jobs.models.loading import quiet_libraries
-from jobs.pack_log import PackLog
 from jobs.spec import EventKind, PackSpec, loads
 from jobs.storage import cache_root
-from jobs.training.pack import load_data
-from jobs.trial import Desk, Workshop, events_of
+from jobs.training.cell_data import load_data
+from jobs.trial import Workshop, events_of
 
 
 def main(arguments: list[str]) -> int:
@@ -46,10 +45,8 @@ def main(arguments: list[str]) -> int:
 
 def _read_rows(pack: PackSpec, workshop: Workshop) -> None:
     base = workshop.base_for(pack)
-    with PackLog(workshop.layout.pack_log(1, "rows")) as log:
-        desk = Desk(pack, workshop, log)
-        for packed in pack.cells:
-            load_data(packed, base, desk)
+    for packed in pack.cells:
+        load_data(packed, base, workshop.cache)
 
 
 def finish(pack: PackSpec, workshop: Workshop) -> dict[str, Path]:
