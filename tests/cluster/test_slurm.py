@@ -21,6 +21,8 @@ _FAKES = {
     "python": (
         'echo "python $* RAY_ADDRESS=${RAY_ADDRESS:-} MACHINES=${FINEGRID_MACHINES:-}" >> "$FAKE_LOG"\n'
         'trap \'echo "told" >> "$FAKE_LOG"; exit "$FAKE_TOLD"\' TERM\n'
+        # As a run does, it waits for all machines.
+        'until [ "$(grep -c "^ray start" "$FAKE_LOG")" -ge "$FAKE_RAYS" ]; do sleep 0.02; done\n'
         'if [ -n "${FAKE_LASTS:-}" ]; then while :; do sleep 0.05; done; fi\n'
         'exit "$FAKE_CODE"'
     ),
@@ -46,6 +48,7 @@ class Slurm:
             "HOME": str(self.folder),
             "FAKE_LOG": str(self.log),
             "FAKE_CODE": "0",
+            "FAKE_RAYS": "3" if script == ONE_JOB else "0",
             "FAKE_TOLD": "143",
             "SLURM_JOB_ID": JOB_ID,
             "SLURM_JOB_NODELIST": "node[7-9]",
@@ -114,7 +117,8 @@ def test_one_ray_for_the_job_on_all_its_machines(slurm: Slurm) -> None:
     assert code == 0, said
     slurm.wait_for("ray start")
     (head,) = (line for line in slurm.lines("srun") if "--head" in line)
-    workers = [line for line in slurm.lines("srun") if "--address=" in line]
+    # Every machine's Ray starts in the background: the order in which they are noted is chance.
+    workers = sorted(line for line in slurm.lines("srun") if "--address=" in line)
     port = re.search(r"--port=(\d+)", head)
     assert port is not None and 20_000 <= int(port[1]) < 32_000
     assert "--nodelist=node7" in head and "--node-ip-address=10.1.2.3" in head
