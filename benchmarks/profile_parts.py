@@ -81,7 +81,7 @@ def marked(base: Base, engines: Sequence[PackEngine]) -> Iterator[None]:
     interface = AttentionInterface()
     attention = interface[ATTENTION_NAME]
     AttentionInterface.register(ATTENTION_NAME, _ranged(attention, "attention"))
-    replaced = [(engine, "_laid_out", "batch layout") for engine in engines]
+    replaced: list[tuple[Any, str, str]] = [(engine, "_laid_out", "batch layout") for engine in engines]
     replaced += [(group, "update", "optimiser") for engine in engines for group in engine.groups]
     for owner, name, part in replaced:
         setattr(owner, name, _ranged(getattr(owner, name), part))
