@@ -255,7 +255,7 @@ def _separators(page: _Page, pivot: Pivot, layout: Layout) -> None:
     for i in range(1, len(pivot.rows)):
         if (pivot.rows[i - 1] in pivot.baseline_rows) != (pivot.rows[i] in pivot.baseline_rows):
             y = layout.grid_top + i * layout.tile_height
-            page.paper.plot([layout.grid_left, right], [y, y], color=PAPER, linewidth=7.0, solid_capstyle="butt")
+            page.paper.plot([layout.grid_left, right], [y, y], color=PAPER, linewidth=4.0, solid_capstyle="butt")
             page.paper.plot([MARGIN, right], [y, y], color=QUIET, linewidth=0.8, solid_capstyle="butt")
 
 
