@@ -71,6 +71,8 @@ def read_record(folder: Path) -> Record:
             "device": _short(result.provenance.get("device", "")),
             "finegrid": _short((result.provenance.get("versions") or {}).get("finegrid", "")),
             "marks": _short("; ".join(result.marks)),
+            # So that nobody takes a candidate of a tuning, which never saw test rows, for a cell of the grid.
+            "role": "cell" if result.cell.candidate is None else "candidate of a tuning",
         },
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,7 @@ def test_a_record_is_what_the_result_says(explained: Cells) -> None:
     assert all(record.metrics[f"{split}/{name}"] == value for (split, name), value in whole.items())
     assert record.metrics["cost/train_seconds"] == result.costs["train_seconds"]
     assert (record.params["model"], record.params["lora.r"], record.params["seed"]) == ("tiny-bert", 4, 0)
+    assert record.tags["role"] == "cell"
     assert record.curves and {point.split for point in record.curves} >= {"train", "validation"}
 
 
@@ -93,13 +95,26 @@ def test_a_run_feeds_from_a_process_of_its_own_and_is_told_of_failures(folders: 
 
 
 def test_a_tracker_that_hangs_keeps_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("grid.sinks.feeding.sys.executable", shutil.which("tail") or "tail")  # `tail -m` ends at once
+    deaf = tmp_path / "deaf"
+    deaf.write_text("#!/bin/sh\nexec sleep 600\n")
+    deaf.chmod(0o755)
+    monkeypatch.setattr("grid.sinks.feeding.sys.executable", str(deaf))
     said: list[str] = []
     feeder = Feeder({"tensorboard": {}}, tmp_path, said.append)
-    for _ in range(5000):
+    for _ in range(5000):  # more than a pipe holds
         feeder.on_result(tmp_path / ("x" * 20))
     feeder.close(timeout_s=0.5)
-    assert any("were not taken in time" in line for line in said)
+    assert len(said) == 2 and "does not answer" in said[0] and "were not taken in time" in said[1]
+
+
+def test_a_process_that_is_gone_is_no_fault_of_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grid.sinks.feeding.sys.executable", shutil.which("false"))
+    said: list[str] = []
+    feeder = Feeder({"tensorboard": {}}, tmp_path, said.append)
+    time.sleep(0.3)
+    feeder.on_result(tmp_path)
+    feeder.close()
+    assert len(said) == 1 and "were not taken in time" in said[0]
 
 
 def test_without_sinks_nothing_is_started(tmp_path: Path) -> None:
