@@ -109,6 +109,11 @@ def tiny_folder(family_key: str, cache: Path) -> Path:
     return folder
 
 
+def tiny_shape(family_key: str) -> tuple[str, dict[str, Any]]:
+    """Model type of a tiny member, and the settings that shape its layers."""
+    return _CONFIGS[family_key]
+
+
 def _steps(family_key: str) -> int:
     return _STEPS_OF.get(family_key, _STEPS)
 
