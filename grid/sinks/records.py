@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from jobs.errors import one_line
 from jobs.plain_json import to_json
 from jobs.spec import CellSpec
@@ -97,6 +94,9 @@ def _params(cell: CellSpec) -> dict[str, str | int | float | bool]:
 def _curves(path: Path) -> tuple[Point, ...]:
     if not path.is_file():
         return ()  # baselines have none
+    import pyarrow as pa  # slow to import, and every command imports this module
+    import pyarrow.parquet as pq
+
     try:
         rows = pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowException) as error:
