@@ -19,6 +19,7 @@ from analysis.loading import Results
 from analysis.questions import Questions
 from analysis.report_answers import Answer, answers_of
 from analysis.report_charts import size_charts
+from analysis.report_estimates import CostEstimate, estimate_listing, estimate_table, read_estimates
 from analysis.report_facts import Facts
 from analysis.report_figures import PageFigure, page_figures, strategy_listing
 from analysis.report_heatmap import Heatmap, heatmap, shade_rules
@@ -39,7 +40,7 @@ from analysis.report_tuning import tuning_listing, tuning_notes, tuning_table
 from analysis.tables import Table
 from jobs.errors import one_line
 
-TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "tuning", "per_label")
+TABLE_NAMES: Final = ("estimates", "comparisons", "best", "answers", "not_done", "tuning", "planned", "per_label")
 """Every table that a report may have; those without rows are not written."""
 
 
@@ -62,6 +63,8 @@ class Page:
     tuning: Listing | None
     """What was chosen for every arm; None for a grid without tuning."""
     tuning_notes: tuple[str, ...]
+    planned: Listing | None
+    """Estimate against actual; None where no run kept what it had planned."""
     comparisons: tuple[Listing, ...]
     labels: tuple[Listing, ...]
     provenance: tuple[Listing, ...]
@@ -96,6 +99,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None, 
     marks = {cell: tuple(own) for cell, own in marks.items() if own}
     standing = standings(best, compared)
     answers = answers_of(results, found, compared, best, standing, questions)
+    planned = read_estimates(root) if root is not None else ()
     return Page(
         grid=one_line(results.grid, limit=200),
         metric=metric.replace("_", " "),
@@ -111,6 +115,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None, 
         pairs_note=material.pairs_note,
         tuning=tuning_listing(facts.tuned),
         tuning_notes=tuning_notes(facts.tuned),
+        planned=estimate_listing(planned),
         comparisons=comparison_listings(compared, best),
         labels=label_listings(results, found, best),
         provenance=provenance_listings(results, facts, found),
@@ -118,7 +123,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None, 
         failures=failure_listings(results, facts),
         cells=_cell_listing(material, facts, paged),
         paged=paged,
-        tables=_tables(results, facts, found, compared, best, answers),
+        tables=_tables(results, facts, found, compared, best, answers, planned),
     )
 
 
@@ -156,6 +161,7 @@ def _tables(
     compared: Sequence[Comparison],
     best: Sequence[BestArm],
     answers: Sequence[Answer],
+    planned: Sequence[CostEstimate],
 ) -> tuple[Table, ...]:
     axes = best[0].column.axes if best else ()
     made = [
@@ -185,6 +191,7 @@ def _tables(
         ),
         _open_cells(results, facts),
         tuning_table(results.grid, facts.tuned),
+        estimate_table(results.grid, planned),
         _from_frame("per_label", f"{results.grid}: numbers of single labels", label_frame(results)),
     ]
     return tuple(table for table in made if table.rows)

@@ -1,55 +1,41 @@
-"""What cells will take, learned from those that are done: seconds of a device, and the share of steps they make.
+"""What cells will take, learned from those that are done: seconds of a device, memory, and the share of steps made.
 
-Before anything is measured an estimate is arithmetic over parameter counts (`grid.estimate`). Every finished cell of
-the same kind - model, strategy, kind of device, numeric form - sharpens it: three of different size give a line,
-seconds = a * rows + b * steps + c * evaluated rows + d with no negative part, fitted to relative errors; fewer only
-stretch the arithmetic. Early stopping is learned the same way, as the share of the declared steps that a kind makes.
+Before anything is done an estimate is what `grid.expectations` says: gauges of this machine, or arithmetic. Every
+finished cell of the same kind - model, strategy, kind of device, numeric form - sharpens it: seconds = the expected
+ones of rows, steps, evaluated rows and the rest, each times a factor of its own that is not negative, fitted to
+relative errors and drawn towards one common factor. Kinds without a finished cell take the factor of the nearest kind.
+Early stopping is learned the same way, as the share of the declared steps that a kind makes; so is what packs take
+besides training.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from statistics import median
 from typing import Any, Final
 
 import numpy as np
-from scipy.optimize import nnls
 
 from grid.devices import Devices, accelerator_name, gpu_count
-from grid.estimate import num_evaluations, tested_rows, training_rows, training_steps, validation_rows
+from grid.estimate import BASELINE_SECONDS, Rates
+from grid.expectations import ARITHMETIC, GAUGED, Expectations
+from grid.workload import Rows, Size, size_of
 from jobs.spec import CellSpec
 
 Kind = tuple[str, str, str]
 """Model, strategy, device: cells of one kind differ in size alone."""
 
-ARITHMETIC: Final = "arithmetic alone"
-"""Basis of an estimate that nothing measured supports."""
 CPU: Final = "cpu"
 MIN_CELLS_FOR_A_LINE: Final = 3
+MANY: Final = 1_000
+"""Cells of a pack where their number is not known."""
 _FARTHEST: Final = 3.0
-"""A line may lead so far from the stretched arithmetic: three unlucky cells say little about one ten times as large."""
-_RIDGE: Final = 0.01
-"""Weight of the arithmetic beside the measured cells: it decides only what they leave open."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """What a cell has to do."""
-
-    rows: float
-    """Training rows, over all epochs."""
-    steps: float
-    """Optimiser steps."""
-    evaluated: float
-    """Rows of all evaluations between steps."""
-    tested: float
-    """Rows of the evaluation at the end."""
-
-    def features(self, made: float) -> tuple[float, float, float, float]:
-        """Rows, steps, evaluated rows and one, when only a share of the steps is made."""
-        return self.rows * made, self.steps * made, self.evaluated * made + self.tested, 1.0
+"""A line may lead so far from the common factor: three unlucky cells say little about one ten times as large."""
+_RIDGE: Final = {ARITHMETIC: 0.003, GAUGED: 0.03}
+"""Weight of the expected shape beside the measured cells: it decides what they leave open, more so when measured."""
+_FARTHEST_OVERHEAD: Final = 4.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,13 +46,36 @@ class MeasuredCell:
     size: Size
     """As declared."""
     made: float
-    """Share of them that were made, 0 to 1."""
+    """Share of it that was made, 0 to 1."""
     seconds: float
     """Its share of the device: training and evaluation."""
-    guessed: float
-    """Seconds that the arithmetic says for it."""
+    rates: Rates
+    """What was expected of its parts."""
+    basis: str = ARITHMETIC
+    """What these rest on."""
     memory_bytes: int | None = None
     """Most that its pack took of a device."""
+    expected_bytes: int = 0
+
+    @property
+    def parts(self) -> np.ndarray:
+        """Expected seconds of rows, steps, evaluated rows and the rest, as far as they were made."""
+        return np.array(self.rates.parts) * np.array(self.size.features(self.made))
+
+    @property
+    def expected(self) -> float:
+        """Expected seconds of what was made."""
+        return float(self.parts.sum())
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredPack:
+    """What one finished pack took besides training and evaluating its cells."""
+
+    form: str
+    """Device and numeric form."""
+    overhead: float
+    expected: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,36 +88,66 @@ class Estimated:
 
 @dataclass(frozen=True, kw_only=True)
 class CostModel:
-    """Estimates that rest on whatever is measured; without any, the arithmetic as it is."""
+    """Estimates that rest on whatever is measured; without any, what is expected as it is."""
 
+    expectations: Expectations = field(default_factory=Expectations)
     measured: Sequence[MeasuredCell] = ()
+    packs: Sequence[MeasuredPack] = ()
 
-    def seconds(self, cell: CellSpec, *, device: str, guessed: float) -> Estimated:
+    def seconds(self, cell: CellSpec, *, device: str, company: int = MANY) -> Estimated:
         """Estimate one cell.
 
         Args:
-            cell: with a model.
+            cell: any cell.
             device: kind of device it will run on, as results name it (`cpu`, `NVIDIA A10G`).
-            guessed: seconds that the arithmetic says.
+            company: cells of its pack, itself included.
         Returns:
             seconds of the device, attributed as in results.
         """
+        if cell.model is None:
+            return Estimated(seconds=BASELINE_SECONDS, basis=ARITHMETIC)
         kind = kind_of(cell, device)
+        rates, basis = self.expectations.rates(cell, company=company), self.expectations.basis(cell)
+        features = self.expectations.size(cell).features(self._made.get(kind, 1.0))
+        parts = np.array(rates.parts) * np.array(features)
         line = self._lines.get(kind)
         if line is not None:
-            expected = guessed * self._stretch[kind][0]
-            seconds = min(max(line.at(size_of(cell), self._made[kind]), expected / _FARTHEST), expected * _FARTHEST)
-            return Estimated(seconds=seconds, basis=f"{line.cells} measured cells")
+            expected = float(parts.sum()) * self._stretch[kind][0]
+            seconds = min(max(float(line @ parts), expected / _FARTHEST), expected * _FARTHEST)
+            return Estimated(seconds=seconds, basis=f"{len(self._by_kind[kind])} measured cells")
         for key, what in ((kind, "of its kind"), (kind[1:], "of its strategy"), (kind[2:], "on this kind of device")):
             if key in self._stretch:
                 factor, cells = self._stretch[key]
-                return Estimated(seconds=guessed * factor, basis=f"arithmetic stretched by {cells} cells {what}")
-        return Estimated(seconds=guessed, basis=ARITHMETIC)
+                said = f"{basis}, stretched by {cells} cells {what}"
+                return Estimated(seconds=float(parts.sum()) * factor, basis=said)
+        return Estimated(seconds=float(parts.sum()), basis=basis)
 
-    def memory_bytes(self, kind: Kind) -> int | None:
-        """The most that packs with cells of a kind took of a device; None: none is known."""
-        known = [cell.memory_bytes for cell in self._by_kind.get(kind, ()) if cell.memory_bytes]
-        return max(known, default=None)
+    def pack_seconds(
+        self, cells: Sequence[CellSpec], seconds: float, *, device: str, is_fresh: bool, has_spare: bool
+    ) -> float:
+        """Estimate how long a pack takes, from its start to its end.
+
+        Args:
+            cells: of one pack.
+            seconds: of them together.
+            device: kind of device.
+            is_fresh: its process starts with it.
+            has_spare: there is a core for the process that reloads finished cells.
+        """
+        training = seconds / self.expectations.engines(cells[0])
+        overhead = self.expectations.overhead_seconds(cells, training, is_fresh=is_fresh, has_spare=has_spare)
+        form = "" if cells[0].model is None else kind_of(cells[0], device)[2]
+        return training + overhead * self._overhead_stretch.get(form, 1.0)
+
+    def memory_bytes(self, cells: Sequence[CellSpec], device: str) -> int:
+        """The most that a pack takes of a device: as expected, moved by what measured packs took more or less."""
+        expected = self.expectations.memory_bytes(cells, device == CPU)
+        trained = next((cell for cell in cells if cell.model is not None), None)
+        if trained is None:
+            return expected
+        kind = kind_of(trained, device)
+        shift = self._memory_shift.get(kind, self._memory_shift.get(kind[2:], 0))
+        return max(expected // 4, expected + shift)
 
     @cached_property
     def _by_kind(self) -> Mapping[Kind, list[MeasuredCell]]:
@@ -118,9 +157,9 @@ class CostModel:
         return groups
 
     @cached_property
-    def _lines(self) -> Mapping[Kind, _Line]:
+    def _lines(self) -> Mapping[Kind, np.ndarray]:
         return {
-            kind: _Line.fitted(cells)
+            kind: _factors(cells, self._stretch[kind][0])
             for kind, cells in self._by_kind.items()
             if len({cell.size for cell in cells}) >= MIN_CELLS_FOR_A_LINE
         }
@@ -131,51 +170,46 @@ class CostModel:
 
     @cached_property
     def _stretch(self) -> Mapping[tuple[str, ...], tuple[float, int]]:
-        """Measured over guessed, for cells that agree in ever less; the median, with the number of cells."""
+        """Measured over expected, for cells that agree in ever less; the median, with the number of cells."""
         ratios: dict[tuple[str, ...], list[float]] = {}
         for cell in self.measured:
             for key in (cell.kind, cell.kind[1:], cell.kind[2:]):
-                ratios.setdefault(key, []).append(cell.seconds / cell.guessed)
+                ratios.setdefault(key, []).append(cell.seconds / cell.expected)
         return {key: (median(values), len(values)) for key, values in ratios.items()}
 
+    @cached_property
+    def _overhead_stretch(self) -> Mapping[str, float]:
+        ratios: dict[str, list[float]] = {}
+        for pack in self.packs:
+            ratio = max(pack.overhead, 0.1) / pack.expected
+            ratios.setdefault(pack.form, []).append(min(max(ratio, 1 / _FARTHEST_OVERHEAD), _FARTHEST_OVERHEAD))
+        return {form: median(values) for form, values in ratios.items()}
 
-@dataclass(frozen=True, kw_only=True)
-class _Line:
-    """Seconds over the features of a size: coefficients that are not negative."""
-
-    coefficients: np.ndarray
-    cells: int
-
-    @classmethod
-    def fitted(cls, cells: Sequence[MeasuredCell]) -> _Line:
-        """Least squares over relative errors, a little drawn towards the shape of the arithmetic.
-
-        Source: non-negative least squares, Lawson and Hanson (1974), as in scipy.
-        """
-        sizes = np.array([cell.size.features(cell.made) for cell in cells])
-        seconds = np.array([cell.seconds for cell in cells])
-        stretch = median(cell.seconds / cell.guessed for cell in cells)
-        expected = np.array([cell.guessed * cell.made * stretch for cell in cells])
-        weights = np.concatenate([1 / seconds, np.sqrt(_RIDGE / len(cells)) / expected])
-        targets = np.concatenate([seconds, expected])
-        design = np.concatenate([sizes, sizes])
-        scale = np.maximum(design.max(axis=0), 1e-12)
-        found, _ = nnls(design / scale * weights[:, None], targets * weights)
-        return cls(coefficients=found / scale, cells=len(cells))
-
-    def at(self, size: Size, made: float) -> float:
-        return float(self.coefficients @ np.array(size.features(made)))
+    @cached_property
+    def _memory_shift(self) -> Mapping[tuple[str, ...], int]:
+        """Measured minus expected memory, by kind and by form of the device."""
+        shifts: dict[tuple[str, ...], list[int]] = {}
+        for cell in self.measured:
+            if cell.memory_bytes:
+                for key in (cell.kind, cell.kind[2:]):
+                    shifts.setdefault(key, []).append(cell.memory_bytes - cell.expected_bytes)
+        return {key: round(median(values)) for key, values in shifts.items()}
 
 
-def size_of(cell: CellSpec) -> Size:
-    """What a cell has to do, as declared."""
-    steps = training_steps(cell)
-    return Size(
-        rows=float(training_rows(cell.data) * cell.recipe.epochs),
-        steps=float(steps),
-        evaluated=float(num_evaluations(cell) * validation_rows(cell.data)),
-        tested=float(tested_rows(cell.data)),
-    )
+def _factors(cells: Sequence[MeasuredCell], stretch: float) -> np.ndarray:
+    """One factor for each part of the expected seconds: least squares over relative errors, none negative.
+
+    Source: non-negative least squares, Lawson and Hanson (1974), as in scipy; ridge regression towards `stretch`.
+    """
+    from scipy.optimize import nnls  # a third of a second that a plan with nothing to fit does not pay
+
+    parts = np.array([cell.parts for cell in cells])
+    seconds = np.array([cell.seconds for cell in cells])
+    weight = np.sqrt(_RIDGE[cells[0].basis] * len(cells))
+    design = np.concatenate([parts / seconds[:, None], weight * np.eye(parts.shape[1]) / stretch])
+    targets = np.concatenate([np.ones(len(cells)), np.full(parts.shape[1], weight)])
+    found, _ = nnls(design, targets)
+    return np.asarray(found)
 
 
 def kind_of(cell: CellSpec, device: str) -> Kind:
@@ -193,42 +227,55 @@ def device_kind(devices: Devices, declared: str) -> str:
     return accelerator_name(known[0]) or known[0] if known else "gpu"
 
 
-def _kind_of_device(name: str) -> str:
+def kind_of_device(name: str) -> str:
     """As `device_kind`: `NVIDIA A10G` of a result and `A10G` of a cluster are one kind."""
     return CPU if name in ("", CPU) else accelerator_name(name) or name
 
 
 def measured_cells(
-    done: Iterable[tuple[CellSpec, Mapping[str, Any]]], *, guess: Mapping[str, float]
+    done: Iterable[tuple[CellSpec, Mapping[str, Any]]],
+    expectations: Expectations,
+    *,
+    company: Mapping[str, Sequence[CellSpec]] | None = None,
 ) -> tuple[MeasuredCell, ...]:
     """Turn finished cells into measurements.
 
     Args:
         done: cells with what the index says of them: device, counts, costs.
-        guess: seconds that the arithmetic says, by cell id.
+        expectations: what was to be expected of them.
+        company: all cells of a cell's pack, by its id; None: each was alone.
     Returns:
         one for each cell with a model whose times were measured.
     """
     found = []
     for cell, row in done:
-        if cell.model is None or not guess.get(cell.cell_id) or not row["costs"].get("train_seconds"):
+        counts, costs = row["counts"], row["costs"]
+        if cell.model is None or not costs.get("train_seconds"):
             continue
-        size, counts, costs = size_of(cell), row["counts"], row["costs"]
+        size = size_of(cell, _counted(expectations.rows(cell), counts))
         made = min(1.0, float(counts.get("stopped_step") or size.steps) / max(size.steps, 1.0))
         # Seconds of evaluation are those of the rows that it saw: the index keeps the speed.
-        evaluated = size.features(made)[2] / costs["eval_samples_per_second"] if _is_known(costs) else 0.0
+        speed = costs.get("eval_samples_per_second")
+        evaluated = size.features(made)[2] / speed if speed else 0.0
+        together = (company or {}).get(cell.cell_id) or (cell,)
+        device = kind_of_device(str(row["device"] or ""))
         found.append(
             MeasuredCell(
-                kind=kind_of(cell, _kind_of_device(str(row["device"] or ""))),
+                kind=kind_of(cell, device),
                 size=size,
                 made=made,
                 seconds=float(costs["train_seconds"]) + evaluated,
-                guessed=guess[cell.cell_id],
+                rates=expectations.rates(cell, company=len(together)),
+                basis=expectations.basis(cell),
                 memory_bytes=round(costs.get("peak_memory_bytes") or 0) or None,
+                expected_bytes=expectations.memory_bytes(together, device == CPU),
             )
         )
     return tuple(found)
 
 
-def _is_known(costs: Mapping[str, Any]) -> bool:
-    return bool(costs.get("eval_samples_per_second"))
+def _counted(rows: Rows, counts: Mapping[str, Any]) -> Rows:
+    """Rows as they were, not as they were guessed."""
+    names = {"train": "num_train", "validation": "num_validation", "test": "num_test"}
+    known = {name: int(counts[own]) for name, own in names.items() if counts.get(own) is not None}
+    return Rows(**{**{name: getattr(rows, name) for name in names}, **known, "lengths": rows.lengths})

@@ -10,13 +10,15 @@ import json
 import math
 import re
 import struct
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from grid.devices import Devices, gpu_count
 from grid.gpu_table import pack_flops
 from grid.known_models import known_location
-from jobs.spec import CellSpec, DataSpec, ModelSpec, Strategy
+from grid.workload import Rows, guessed_rows, size_of
+from jobs.spec import CellSpec, ModelSpec, Strategy
 
 CPU_FLOPS_PER_CORE = 5e10
 """fp32, small matrices: measured 5.8e10 on an AVX-512 core (notes on packed training, stacked 12)."""
@@ -25,11 +27,7 @@ GPU_FLOPS = 2e13
 CPU_STEP_S = 0.002
 GPU_STEP_S = 0.006
 """Overhead of a step that no arithmetic explains, already shared by the cells of a pack."""
-TYPICAL_TOKENS = 24
-"""Tokens of a short comment; GoEmotions has 12 words on average."""
 BASELINE_SECONDS = 0.4
-UNKNOWN_ROWS = 40_000
-UNKNOWN_LABELS = 28
 UNKNOWN_PARAMETERS = 500_000_000
 CELL_OVERHEAD_S = 0.5
 PROCESS_BYTES = 800_000_000
@@ -94,71 +92,82 @@ def _safetensors_shapes(path: Path) -> dict[str, list[int]]:
     return {name: entry["shape"] for name, entry in header.items() if name != "__metadata__"}
 
 
-def training_rows(data: DataSpec) -> int:
-    """Training rows of a cell; a guess where the data's own size decides."""
-    labels = data.num_labels or UNKNOWN_LABELS
-    if data.num_samples is None:
-        return int(data.rows * 0.8) if data.source == "builtin" else UNKNOWN_ROWS
-    return data.num_samples * labels if data.num_samples_per == "label" else data.num_samples
+@dataclass(frozen=True, kw_only=True)
+class Rates:
+    """Seconds that the parts of a cell take."""
+
+    row: float
+    """A training row, in one epoch."""
+    step: float
+    """What an optimiser step takes whatever its rows."""
+    evaluated: float
+    """A row that is evaluated."""
+    cell: float
+    """Whatever its size."""
+
+    @property
+    def parts(self) -> tuple[float, float, float, float]:
+        """In the order of `grid.workload.Size.features`."""
+        return self.row, self.step, self.evaluated, self.cell
 
 
-def training_steps(cell: CellSpec) -> int:
-    """Optimiser steps of a cell without early stopping."""
-    rows_a_step = cell.recipe.batch_size * cell.recipe.gradient_accumulation
-    return math.ceil(training_rows(cell.data) / rows_a_step) * cell.recipe.epochs
-
-
-def num_evaluations(cell: CellSpec) -> int:
-    """Evaluations on validation rows of a cell without early stopping."""
-    return training_steps(cell) // cell.recipe.eval_every if cell.recipe.eval_every else cell.recipe.epochs
-
-
-def validation_rows(data: DataSpec) -> int:
-    """Validation rows of a cell; a guess where the data's own splits decide."""
-    return _held_out_rows(data, data.validation_per_label)
-
-
-def tested_rows(data: DataSpec) -> int:
-    """Test rows of a cell; a guess where the data's own splits decide."""
-    return _held_out_rows(data, data.test_per_label)
-
-
-def _held_out_rows(data: DataSpec, per_label: int) -> int:
-    if data.protocol == "official":
-        return (data.rows if data.source == "builtin" else UNKNOWN_ROWS) // 10
-    return per_label * (data.num_labels or UNKNOWN_LABELS)
-
-
-def cell_flops(cell: CellSpec) -> float:
+def cell_flops(cell: CellSpec, rows: Rows | None = None) -> float:
     """Floating-point operations of one cell: training, evaluations, the final test."""
     if cell.model is None:
         return 0.0
-    _, compute = parameters(cell.model)
+    rows = rows or guessed_rows(cell)
+    size = size_of(cell, rows)
+    trained, evaluated = _flops_a_row(cell, rows)
+    return trained * size.rows + evaluated * (size.evaluated + size.tested)
+
+
+def _flops_a_row(cell: CellSpec, rows: Rows) -> tuple[float, float]:
+    """Operations of a row that is trained on, and of one that is evaluated."""
+    if cell.model is None:
+        return 0.0, 0.0
+    compute = parameters(cell.model)[1] * rows.tokens
+    if cell.strategy in (Strategy.HEAD, Strategy.CHAIN):
+        # The frozen base sees every text once, whatever the number of epochs.
+        return 2.0 * compute / max(1, cell.recipe.epochs), 2.0 * compute
     # Forward 2 a weight and token; the backward pass 2 for activations and, when all weights train, 2 for them.
-    training_factor = {Strategy.FULL: 6.0, Strategy.HEAD: 2.0, Strategy.CHAIN: 2.0}.get(cell.strategy, 4.0)
-    evaluated_rows = (num_evaluations(cell) + 1) * validation_rows(cell.data) + tested_rows(cell.data)
-    tokens = min(TYPICAL_TOKENS, cell.recipe.max_length)
-    trained = training_factor * compute * tokens * training_rows(cell.data) * cell.recipe.epochs
-    return trained + 2.0 * compute * tokens * evaluated_rows
+    return (6.0 if cell.strategy is Strategy.FULL else 4.0) * compute, 2.0 * compute
 
 
-def cell_seconds(cell: CellSpec, devices: Devices, cpus: int) -> float:
+def arithmetic_rates(cell: CellSpec, rows: Rows, devices: Devices, cpus: int) -> Rates:
+    """Seconds of a cell's parts by the size of its model alone.
+
+    Args:
+        cell: with a model.
+        rows: what it sees.
+        devices: what there is.
+        cpus: cores of its pack.
+    """
+    trained, evaluated = _flops_a_row(cell, rows)
+    if gpu_count(cell.compute.device, devices):
+        flops, step = pack_flops(devices) or GPU_FLOPS, GPU_STEP_S
+    else:
+        flops, step = CPU_FLOPS_PER_CORE * cpus, CPU_STEP_S
+    return Rates(row=trained / flops, step=step, evaluated=evaluated / flops, cell=CELL_OVERHEAD_S)
+
+
+def cell_seconds(cell: CellSpec, devices: Devices, cpus: int, rows: Rows | None = None) -> float:
     """Estimate how long a cell keeps its pack's share of the machine busy.
 
     Args:
         cell: any cell.
         devices: what there is.
         cpus: cores of its pack.
+        rows: what it sees; None: guessed.
 
     Returns:
         seconds, a rough estimate.
     """
     if cell.model is None:
         return BASELINE_SECONDS
-    if gpu_count(cell.compute.device, devices):
-        flops = pack_flops(devices) or GPU_FLOPS
-        return CELL_OVERHEAD_S + cell_flops(cell) / flops + training_steps(cell) * GPU_STEP_S
-    return CELL_OVERHEAD_S + cell_flops(cell) / (CPU_FLOPS_PER_CORE * cpus) + training_steps(cell) * CPU_STEP_S
+    rows = rows or guessed_rows(cell)
+    rates = arithmetic_rates(cell, rows, devices, cpus)
+    features = size_of(cell, rows).features(1.0)
+    return sum(rate * feature for rate, feature in zip(rates.parts, features, strict=True))
 
 
 def pack_bytes(model: ModelSpec) -> int:

@@ -13,14 +13,17 @@ from grid.cells import CellMaker
 from grid.config import Config, load_config
 from grid.cost_model import CostModel, device_kind
 from grid.data_needs import announce_data
+from grid.data_sizes import DataSizes
 from grid.devices import Devices, local_devices
+from grid.expectations import Expectations
+from grid.gauges import Gauges
 from grid.gpu_table import devices_of
 from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
 from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
 from grid.patience import Patience, declared_budget_s
 from grid.plan import Plan, PlannedCell, make_plan, without
-from grid.plan_totals import AllTotals, pack_totals, sum_of
+from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
@@ -68,6 +71,8 @@ class Outlook:
     """Models left out by --skip-unavailable: reason by hub id."""
     patience: Patience = field(default_factory=lambda: Patience(0))
     """How long a busy hub is asked again, all questions together."""
+    sizes: DataSizes = field(default_factory=lambda: DataSizes(cache_root()))
+    """Rows and lengths of texts, as far as the data are here."""
 
     @property
     def cells(self) -> tuple[CellSpec, ...]:
@@ -102,20 +107,40 @@ class Outlook:
         # Candidates that failed for good have told what they had to tell: no resume rule brings them back.
         over = self.declared.settled
         wanted = [cell for cell in cells if cell.cell_id not in over]
-        return make_plan(wanted, states, devices, self.options.retry_failed, self.config.request, self.costs)
+        return make_plan(
+            wanted,
+            states,
+            devices,
+            self.options.retry_failed,
+            self.config.request,
+            self.costs,
+            at_once=1 if self.options.local else None,
+        )
 
     def costs(self, devices: Devices, cpus: int) -> CostModel:
         """What the finished cells of the store say about costs."""
-        return read_cost_model(self.root, devices, cpus)
+        return read_cost_model(self.root, self.expectations(devices, cpus))
+
+    def expectations(self, devices: Devices, cpus: int) -> Expectations:
+        """What cells take before any of their kind is done."""
+        gauges = Gauges(cache_root(), devices, cpus, self.sizes.of)
+        return Expectations(devices=devices, cpus=cpus, rows_of=self.sizes.of, gauge_of=gauges.of)
+
+    @property
+    def pack_cpus(self) -> int:
+        """Cores of a pack."""
+        return max((pack.resources.cpus for pack in self.plan.packs), default=1)
 
     def totals(self) -> AllTotals:
         """What the plan takes: the whole, and each pack in its order."""
         device = device_kind(self.devices, self.config.compute.device)
-        cpus = max((pack.resources.cpus for pack in self.plan.packs), default=1)
-        costs, prices = self.costs(self.devices, cpus), self.config.prices
+        costs, prices = self.costs(self.devices, self.pack_cpus), self.config.prices
         packs = tuple(pack_totals(pack, device, costs=costs, prices=prices) for pack in self.plan.packs)
         return AllTotals(
-            whole=sum_of(packs), packs=packs, device_bytes=min(self.devices.gpu_memory_bytes, default=None)
+            whole=sum_of(packs),
+            packs=packs,
+            guesses=guesses_of(self.plan.packs, costs),
+            device_bytes=min(self.devices.gpu_memory_bytes, default=None),
         )
 
     def budget(self, text: str) -> tuple[float, str]:
@@ -146,6 +171,8 @@ def look_ahead(options: RunOptions) -> Outlook:
         EnvironmentProblem: files of models or data cannot be read, or the index is damaged.
     """
     config = load_config(options.config, overrides=options.overrides, allow_large=options.assume_yes)
+    for note in config.notes:
+        for_people().print(escape(f"note: {note}"), soft_wrap=True)
     if options.index is not None:
         new_server(options.index)  # is it a variable, and does it hold a database's URL?
     root = options.results_folder(config.name)

@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from grid.cost_model import ARITHMETIC, CostModel, Estimated, device_kind
+from grid.cost_model import CostModel, Estimated, device_kind
 from grid.devices import Devices, ResourceRequest, gpu_count
-from grid.estimate import cell_seconds, pack_bytes
+from grid.estimate import pack_bytes
+from grid.expectations import ARITHMETIC, Expectations
 from grid.shares import Share, share_out
 from jobs.device_memory import gpu_memory_in
 from jobs.spec import RESUMED_KINDS, CellSpec, CellState, FailureKind, Resources, Strategy
@@ -55,6 +56,8 @@ class PlannedCell:
     """new, interrupted, "failed as transient: ..., tried again", done, ..."""
     is_done: bool = False
     """True for skipped cells that are finished; the other skipped ones wait for someone."""
+    seconds: float | None = None
+    """Estimated share of the device of a cell that runs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +111,8 @@ def make_plan(
     devices: Devices,
     retry_failed: frozenset[FailureKind] = frozenset(),
     request: ResourceRequest | None = None,
-    costs: LearnCosts = lambda devices, cpus: CostModel(),
+    costs: LearnCosts = lambda devices, cpus: CostModel(expectations=Expectations(devices=devices, cpus=cpus)),
+    at_once: int | None = None,
 ) -> Plan:
     """Decide what runs, in which packs and in which order.
 
@@ -119,6 +123,7 @@ def make_plan(
         retry_failed: kinds of failures that wait otherwise and are to be tried again (--retry-failed).
         request: what the config asks for each trial.
         costs: gives what is known about costs of these devices; default: nothing.
+        at_once: packs that run at a time, at most; None: as many as there are devices for.
 
     Returns:
         the plan; the same arguments give the same plan, pack ids included.
@@ -127,43 +132,46 @@ def make_plan(
     decided = [decide(cell, states.get(cell.cell_id), retry_failed, devices) for cell in cells]
     todo = [planned for planned, runs in decided if runs]
     share = _share(cells, devices, request)
-    parallel, resources = share.parallel, share.resources
-    found = _estimates([planned.cell for planned in todo], devices, resources.cpus, costs)
-    seconds = {cell_id: one.seconds for cell_id, one in found.items()}
+    parallel, resources = min(share.parallel, at_once or share.parallel), share.resources
     groups: dict[str, list[PlannedCell]] = {}
     for planned in todo:
         groups.setdefault(base_key(planned.cell), []).append(planned)
+    model = costs(devices, resources.cpus) if todo else CostModel()
+    found = _estimates(groups.values(), devices, model)
+    seconds = {cell_id: one.seconds for cell_id, one in found.items()}
     batches = _balanced(_capped(groups, seconds, parallel), seconds, parallel)
+    batches.sort(key=lambda batch: (-_total(batch, seconds), base_key(batch[0].cell), pack_id(batch)))
+    has_spare = devices.cpus > parallel * resources.cpus
     packs = [
         PlannedPack(
             pack_id=pack_id(batch),
             base_key=base_key(batch[0].cell),
-            cells=tuple(batch),
+            cells=tuple(replace(planned, seconds=seconds[planned.cell.cell_id]) for planned in batch),
             resources=Resources() if batch[0].cell.model is None else resources,
-            estimated_seconds=_total(batch, seconds),
+            estimated_seconds=model.pack_seconds(
+                [planned.cell for planned in batch],
+                _total(batch, seconds),
+                device=device_kind(devices, batch[0].cell.compute.device),
+                is_fresh=place < parallel,
+                has_spare=has_spare,
+            ),
             basis=_most_common(found[planned.cell.cell_id].basis for planned in batch),
         )
-        for batch in batches
+        for place, batch in enumerate(batches)
     ]
-    packs.sort(key=lambda pack: (-pack.estimated_seconds, pack.base_key, pack.pack_id))
     skipped = tuple(planned for planned, runs in decided if not runs)
     return Plan(packs=tuple(packs), skipped=skipped, parallel=parallel)
 
 
-def _estimates(cells: Sequence[CellSpec], devices: Devices, cpus: int, costs: LearnCosts) -> dict[str, Estimated]:
-    if not cells:
-        return {}
-    model, found = costs(devices, cpus), {}
-    for cell in cells:
-        guessed = cell_seconds(cell, devices, cpus)
-        device = device_kind(devices, cell.compute.device)
-        is_measurable = cell.model is not None
-        found[cell.cell_id] = (
-            model.seconds(cell, device=device, guessed=guessed)
-            if is_measurable
-            else Estimated(seconds=guessed, basis=ARITHMETIC)
+def _estimates(groups: Iterable[Sequence[PlannedCell]], devices: Devices, model: CostModel) -> dict[str, Estimated]:
+    """Seconds of every cell, with those around it that share its base."""
+    return {
+        planned.cell.cell_id: model.seconds(
+            planned.cell, device=device_kind(devices, planned.cell.compute.device), company=len(group)
         )
-    return found
+        for group in groups
+        for planned in group
+    }
 
 
 def _most_common(bases: Iterable[str]) -> str:

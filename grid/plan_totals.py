@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
-from grid.cost_model import CPU, CostModel, kind_of, size_of
-from grid.estimate import PROCESS_BYTES, TYPICAL_TOKENS, cell_disk_bytes, parameters
+from grid.cost_model import CostModel
+from grid.estimate import cell_disk_bytes
 from grid.plan import PlannedPack
 from grid.prices import pack_dollars
-from jobs.spec import CellSpec, Strategy
-
-_TYPICAL_LAYERS: Final = 20
-_ACTIVATIONS: Final = 34
-"""Numbers kept for the backward pass, a token, layer and unit of width (Korthikanti et al., arXiv 2205.05198)."""
-_MOST_SLOTS: Final = 12
-"""Cells of a pack taken to be in memory at a time, where nobody declared how many."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +33,8 @@ class AllTotals:
 
     whole: Totals
     packs: Sequence[Totals]
+    guesses: tuple[str, ...] = ()
+    """What the estimates take for granted because nobody here knows it."""
     device_bytes: int | None = None
     """Memory of the smallest GPU; None: unknown, or none is used."""
 
@@ -62,11 +55,11 @@ def pack_totals(pack: PlannedPack, device: str, *, costs: CostModel, prices: Map
         prices: dollars an hour, by device.
     """
     cells = [planned.cell for planned in pack.cells]
-    sizes = [size_of(cell) for cell in cells if cell.model is not None]
+    sizes = [costs.expectations.size(cell) for cell in cells if cell.model is not None]
     return Totals(
         rows=round(sum(size.rows for size in sizes)),
         steps=round(sum(size.steps for size in sizes)),
-        memory_bytes=_memory_bytes(cells, device, costs),
+        memory_bytes=costs.memory_bytes(cells, device),
         disk_bytes=sum(cell_disk_bytes(cell) for cell in cells),
         device_hours=(pack.resources.gpus or pack.resources.cpus) * pack.estimated_seconds / 3600,
         dollars=pack_dollars(pack, device, prices),
@@ -86,43 +79,7 @@ def sum_of(packs: Sequence[Totals]) -> Totals:
     )
 
 
-def _memory_bytes(cells: list[CellSpec], device: str, costs: CostModel) -> int:
-    """The most that packs of these cells took so far, else arithmetic."""
-    measured = [found for cell in cells if (found := costs.memory_bytes(kind_of(cell, device))) is not None]
-    if measured:
-        return max(measured)
-    trained = [cell for cell in cells if cell.model is not None]
-    process = PROCESS_BYTES if device == CPU else 0
-    if not trained:
-        return process
-    slots = trained[0].compute.slots or min(len(trained), _MOST_SLOTS)
-    return process + _base_bytes(trained[0], device) + slots * max(_cell_bytes(cell, device) for cell in trained)
-
-
-def _base_bytes(cell: CellSpec, device: str) -> int:
-    if cell.model is None:
-        return 0
-    total, compute = parameters(cell.model)
-    if cell.strategy is Strategy.FULL:
-        return 16 * total  # weights, gradients and two moments in float32
-    is_four_bit = cell.strategy is Strategy.QLORA and cell.compute.base == "quantized"
-    width = _width(cell, device)
-    return round(0.55 * compute) + width * (total - compute) if is_four_bit else width * total
-
-
-def _cell_bytes(cell: CellSpec, device: str) -> int:
-    """Adapter with its optimiser, and what a micro-batch keeps for the backward pass."""
-    if cell.model is None:
-        return 0
-    _, compute = parameters(cell.model)
-    width_x_layers = math.sqrt(compute * _TYPICAL_LAYERS / 12)
-    tokens = cell.recipe.batch_size * min(TYPICAL_TOKENS, cell.recipe.max_length)
-    rank = cell.lora.r if cell.lora is not None else 1
-    adapters = 16 * 4 * rank * width_x_layers
-    return round(adapters + _ACTIVATIONS * tokens * width_x_layers * _width(cell, device))
-
-
-def _width(cell: CellSpec, device: str) -> int:
-    """Bytes of a number in the compute type."""
-    declared = {"fp32": 4, "bf16": 2, "fp16": 2}.get(cell.compute.precision)
-    return declared or (4 if device == CPU else 2)
+def guesses_of(packs: Sequence[PlannedPack], costs: CostModel) -> tuple[str, ...]:
+    """What estimates of packs take for granted because the data are not on this machine, each once."""
+    trained = (planned.cell for pack in packs for planned in pack.cells if planned.cell.model is not None)
+    return tuple(dict.fromkeys(guess for cell in trained for guess in costs.expectations.rows(cell).guesses))

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from grid.options import RunOptions
 from grid.outlook import Outlook, check, declare_more, look_ahead, take_in
 from grid.passes import work
 from grid.plan import Plan
+from grid.plan_record import record_plan
 from grid.progress import Progress
 from grid.queue import Batch
 from grid.recorder import Recorder
@@ -166,7 +168,8 @@ def _train(
         console.print(escape(where))
         view = stack.enter_context(Progress(console))
         guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch(), budget)
-        while True:
+        for number in count(1):
+            record_plan(Layout(outlook.root), store.epoch, number, plan, outlook.totals().packs)
             cells = [planned.cell for pack in plan.packs for planned in pack.cells]
             view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
             recorder = Recorder(

@@ -39,6 +39,7 @@ def plan_json(plan: Plan, grid: str, totals: AllTotals) -> dict[str, Any]:
         "parallel_packs": plan.parallel,
         "estimated_seconds": round(plan.estimated_seconds, 1),
         "totals": _totals_json(totals.whole),
+        "guesses": list(totals.guesses),
         "unresolved": unresolved(plan),
         "packs": [_pack_json(pack, one) for pack, one in zip(plan.packs, totals.packs, strict=True)],
         "skipped": [_cell_json(planned) for planned in plan.skipped],
@@ -78,6 +79,7 @@ def _cell_json(planned: PlannedCell) -> dict[str, Any]:
         "num_labels": cell.data.num_labels,
         "num_samples": cell.data.num_samples,
         "seed": cell.seed,
+        **({} if planned.seconds is None else {"estimated_seconds": round(planned.seconds, 2)}),
     }
 
 
@@ -108,6 +110,8 @@ def render_plan(
     console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}")
     if plan.packs:
         console.print(_totals_line(plan, totals.whole))
+        if totals.guesses:
+            console.print(_plain(f"not known on this machine: {'; '.join(totals.guesses)}"), soft_wrap=True)
         console.print(_pack_table(plan, totals.packs))
         for place in totals.too_large():
             console.print(

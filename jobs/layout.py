@@ -5,6 +5,7 @@ root/
   cells/<cell_id>/<epoch>-<attempt>-<nonce>/{manifest.json,result.json,predictions.parquet,...}
   checkpoints/<cell_id>/...
   logs/<epoch>-<pack_id>.jsonl
+  logs/<epoch>-plan-<number>.json
   report/  report/heatmaps/  report/tables/
   index.json    only where the index is in PostgreSQL: the name of the variable that says where, and the schema
   ballast       space kept back while a run goes on, given up when the disk is full
@@ -157,6 +158,10 @@ class Layout:
         if not SAFE_NAME.fullmatch(pack_id):
             raise BugError(f"pack id {pack_id!r} is not a safe file name")
         return self.logs / f"{int(epoch)}-{pack_id}.jsonl"
+
+    def plan_record(self, epoch: int, number: int) -> Path:
+        """What a run estimated before it trained, one file for each of its plans."""
+        return self.logs / f"{int(epoch)}-plan-{int(number)}.json"
 
     def relative(self, path: Path) -> str:
         """A path inside the results folder, relative to it, with forward slashes."""

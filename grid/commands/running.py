@@ -241,11 +241,13 @@ def _run(options: RunOptions) -> int:
 
 def _dry_run(options: RunOptions) -> int:
     from grid.outlook import check_offline, look_ahead
+    from grid.plan_gauging import gauged
     from grid.show_plan import plan_json, render_plan
-    from grid.terminal import for_results
+    from grid.terminal import for_people, for_results
 
     outlook = look_ahead(options)
     check_offline(outlook)
+    outlook = gauged(outlook, for_people())
     later = outlook.forecast()
     if options.as_json:
         plan = plan_json(outlook.plan, outlook.config.name, outlook.totals())

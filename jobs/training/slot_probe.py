@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 
 from jobs.errors import is_out_of_memory
 from jobs.models.loading import Base
@@ -74,8 +75,17 @@ def measure(
     return measured, False
 
 
-def measure_one(samples: Sequence[Sample], base: Base, count: int) -> Measured:
-    """Measure some cells in an engine of their own."""
+def measure_one(
+    samples: Sequence[Sample], base: Base, count: int, *, clock: Callable[[torch.device], float] = now
+) -> Measured:
+    """Measure some cells in an engine of their own.
+
+    Args:
+        samples: cells to copy, the largest first; repeated as needed.
+        base: the shared base, with nobody in training on it.
+        count: cells in the engine.
+        clock: seconds, when everything that the device was asked to do is done.
+    """
     meter = MemoryMeter(base.model, base.compute.device)
     copies = [_copy(samples[place % len(samples)], place, base) for place in range(count)]
     layout = None if base.compute.numerics == "exact" else RowLayout([copy.run.shapes for copy in copies])
@@ -87,7 +97,7 @@ def measure_one(samples: Sequence[Sample], base: Base, count: int) -> Measured:
         peak_bytes = meter.peak_bytes()
         for copy in copies:
             copy.run.data = copy.ordinary
-        step_seconds = statistics.median(_timed_step(engine) for _ in range(TIMED_STEPS))
+        step_seconds = statistics.median(_timed_step(engine, clock) for _ in range(TIMED_STEPS))
     finally:
         engine.begin_steps_anew()
         for run in engine.live:
@@ -95,10 +105,10 @@ def measure_one(samples: Sequence[Sample], base: Base, count: int) -> Measured:
     return Measured(cells=count, step_seconds=step_seconds, peak_bytes=peak_bytes)
 
 
-def _timed_step(engine: PackEngine) -> float:
-    started = now(engine.device)
+def _timed_step(engine: PackEngine, clock: Callable[[torch.device], float]) -> float:
+    started = clock(engine.device)
     engine.step()
-    return now(engine.device) - started
+    return clock(engine.device) - started
 
 
 @dataclass(frozen=True, kw_only=True)

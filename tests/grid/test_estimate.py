@@ -16,10 +16,8 @@ from grid.estimate import (
     cell_flops,
     cell_seconds,
     parameters,
-    training_rows,
-    training_steps,
 )
-from jobs.spec import DataSpec, ModelSpec, RecipeSpec, Strategy
+from jobs.spec import ModelSpec, Strategy
 from tests.grid.documents import cells_of
 
 CELL = cells_of()[0]
@@ -58,14 +56,6 @@ def test_size_from_files(tmp_path: Path) -> None:
 def test_unreadable_files_give_a_guess(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "a.safetensors").write_bytes(content)
     assert parameters(model(str(tmp_path), "folder"))[0] == UNKNOWN_PARAMETERS
-
-
-def test_rows_and_steps() -> None:
-    data = DataSpec(source="builtin", num_labels=4, num_samples=50, num_samples_per="label")
-    assert training_rows(data) == 200
-    assert training_rows(dataclasses.replace(data, num_samples=None)) == 48_000
-    cell = dataclasses.replace(CELL, data=data, recipe=RecipeSpec(epochs=3, batch_size=16, gradient_accumulation=2))
-    assert training_steps(cell) == 7 * 3
 
 
 def test_mission_cell_takes_hours_on_a_core_and_minutes_on_a_gpu() -> None:
