@@ -40,10 +40,13 @@ AIMS = {
     "status_s": 2.0,
     "export_s": 2.0,
 }
-"""Upper limits. Growth: cost of a further cell in the large grid over that in the small one, 1.1 for noise."""
+"""Upper limits. Growth: cost of a further cell at the end of the large run over that near its start, 1.1 for noise."""
 MODELS = ["tiny-bert", "tiny-gpt2", "tiny-llama-3.2", "tiny-qwen2.5", "tiny-gemma-3"]
 _TIMEOUT_S = 3600
 _MIN_POINTS = 3
+_SLOPES = ("ms_per_further_cell", "driver_cpu_ms_per_further_cell")
+_EARLY, _LATE = (0.1, 0.3), (0.8, 1.0)
+"""Parts of a run, as shares of its cells, whose slopes are compared."""
 _STARTUP_SHARE = 0.1
 """Samples of the first tenth of the cells are left out of slopes: libraries still load and caches fill."""
 
@@ -92,22 +95,30 @@ def _summary(found: dict[str, Any], small: Sequence[dict[str, Any]], large: dict
     """The figures that have an aim, and whether each is met; None where a run was too short to say."""
     figures = {
         "overhead_ms_per_cell": large["ms_per_cell"],
-        "growth": _growth(large, small, "ms_per_further_cell"),
-        "growth_of_driver_cpu": _growth(large, small, "driver_cpu_ms_per_further_cell"),
+        "growth": _growth(large, "ms_per_further_cell"),
+        "growth_of_driver_cpu": _growth(large, "driver_cpu_ms_per_further_cell"),
         "driver_kib_per_cell": large["driver_kib_per_cell"],
         "planning_s": found["planning"]["finished_s"],
         "status_s": max(found["status"].values()),
         "export_s": found["export"]["csv_s"],
     }
     met = {name: None if figures[name] is None else figures[name] <= aim for name, aim in AIMS.items()}
-    return {**figures, "aims": AIMS, "met": met}
+    slopes_over_small = {name: _over_small(large, small, name) for name in _SLOPES}
+    return {**figures, "aims": AIMS, "met": met, "large_over_small": slopes_over_small}
 
 
-def _growth(large: dict[str, Any], small: Sequence[dict[str, Any]], name: str) -> float | None:
-    """A figure of the large grid over the mean of the small ones, made before and after it.
+def _growth(run: dict[str, Any], name: str) -> float | None:
+    """What a further cell costs near the end of a run over what it costs from its first tenth to three tenths.
 
-    What the machine does meanwhile (a disk whose journal is full, a neighbour, a lowered clock) is no growth.
+    Both ends of one run: two runs differ by what the machine does meanwhile (start-up that is a larger share of a small
+    grid, a disk whose journal is full, a lowered clock), by more than the growth that is looked for.
     """
+    early, late = run[f"{name}_early"], run[f"{name}_late"]
+    return late / early if early and late else None
+
+
+def _over_small(large: dict[str, Any], small: Sequence[dict[str, Any]], name: str) -> float | None:
+    """A figure of the large grid over the mean of the small ones, made before and after it."""
     values = [run[name] for run in small]
     return large[name] / statistics.fmean(values) if large[name] and all(values) else None
 
@@ -185,8 +196,8 @@ def slopes(samples: Sequence[Sequence[float]], cells: int) -> dict[str, Any]:
         cells: of the grid.
 
     Returns:
-        milliseconds, driver's processor milliseconds and driver's KiB a cell; the same by fifths of the run, None
-        where a fifth was over too soon; the driver's memory at the start and at its highest, in MiB.
+        milliseconds, driver's processor milliseconds and driver's KiB a cell; of early and late parts and of fifths
+        of the run, None where a part was over too soon; the driver's memory at the start and at its highest, in MiB.
     """
     seconds, finished, memory, cpu = np.array(samples, dtype=float).T
     is_settled = (finished >= cells * _STARTUP_SHARE) & (finished < cells)
@@ -196,10 +207,17 @@ def slopes(samples: Sequence[Sequence[float]], cells: int) -> dict[str, Any]:
         x, y = finished[where], values[where]
         return float(np.polyfit(x, y, 1)[0]) if len(set(x)) >= _MIN_POINTS else None
 
+    def part_of(share: tuple[float, float]) -> Any:
+        return (finished >= cells * share[0]) & (finished < cells * share[1])
+
     whole = (finished > 0) if slope(seconds, is_settled) is None else is_settled
     return {
         "ms_per_further_cell": slope(seconds * 1e3, whole),
         "ms_per_further_cell_by_fifth": [slope(seconds * 1e3, part) for part in fifths],
+        "ms_per_further_cell_early": slope(seconds * 1e3, part_of(_EARLY)),
+        "ms_per_further_cell_late": slope(seconds * 1e3, part_of(_LATE)),
+        "driver_cpu_ms_per_further_cell_early": slope(cpu * 1e3, part_of(_EARLY)),
+        "driver_cpu_ms_per_further_cell_late": slope(cpu * 1e3, part_of(_LATE)),
         "driver_cpu_ms_per_further_cell": slope(cpu * 1e3, whole),
         "driver_cpu_ms_per_further_cell_by_fifth": [slope(cpu * 1e3, part) for part in fifths],
         "driver_kib_per_cell": slope(memory / 1024, whole),

@@ -13,7 +13,7 @@ from typing import Any
 WORKERS = "ray::PackTrainable"
 _AIMED = {
     "overhead_ms_per_cell": "overhead a cell, ms",
-    "growth": "growth of a further cell, large over small grid",
+    "growth": "growth of a further cell, last fifth over the second and third tenth",
     "growth_of_driver_cpu": "the same in the driver's processor time",
     "driver_kib_per_cell": "driver's memory a further cell, KiB",
     "planning_s": "planning the finished grid again, s",
@@ -27,6 +27,8 @@ _RUN = {
     "before_work_s": "of it config, checks and start of Ray, s",
     "ms_per_cell": "overhead a cell, ms",
     "ms_per_further_cell": "a further cell, ms",
+    "ms_per_further_cell_early": "in the second and third tenth of the run, ms",
+    "ms_per_further_cell_late": "in its last fifth, ms",
     "driver_cpu_ms_per_cell": "processor time a cell, driver, ms",
 }
 
