@@ -98,14 +98,14 @@ def _estimate(row: Mapping[Any, Any], planned: Mapping[str, Any] | None) -> Cost
 
 def _seconds(recipe: Mapping[str, Any], costs: Mapping[str, Any], counts: Mapping[str, Any]) -> float:
     """Training, and every evaluation at the speed that the store keeps."""
-    trained, speed = float(costs["train_seconds"]), costs.get("eval_samples_per_second")
+    trained, speed = float(costs["train_seconds"]), float(costs.get("eval_samples_per_second") or 0.0)
     if not speed:
         return trained
     step_rows = recipe["batch_size"] * recipe["gradient_accumulation"]
     an_epoch = math.ceil(max(1, counts.get("num_train", 1)) / step_rows)
     evaluations = math.ceil(counts.get("stopped_step", 0) / (recipe.get("eval_every") or an_epoch))
-    rows = evaluations * counts.get("num_validation", 0) + counts.get("num_test", 0)
-    return trained + rows / float(speed)
+    rows = int(evaluations * counts.get("num_validation", 0) + counts.get("num_test", 0))
+    return trained + rows / speed
 
 
 def estimate_listing(estimates: Sequence[CostEstimate]) -> Listing | None:

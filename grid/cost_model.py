@@ -60,7 +60,7 @@ class MeasuredCell:
     @property
     def parts(self) -> np.ndarray:
         """Expected seconds of rows, steps, evaluated rows and the rest, as far as they were made."""
-        return np.array(self.rates.parts) * np.array(self.size.features(self.made))
+        return np.asarray(np.array(self.rates.parts) * np.array(self.size.features(self.made)))
 
     @property
     def expected(self) -> float:

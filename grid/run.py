@@ -9,7 +9,6 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -168,7 +167,9 @@ def _train(
         console.print(escape(where))
         view = stack.enter_context(Progress(console))
         guards = (DiskGuard(store.folders, disk_full=lambda: store.disk_full), EnvironmentWatch(), budget)
-        for number in count(1):
+        number = 0
+        while True:
+            number += 1
             record_plan(Layout(outlook.root), store.epoch, number, plan, outlook.totals().packs)
             cells = [planned.cell for pack in plan.packs for planned in pack.cells]
             view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))

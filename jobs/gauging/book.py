@@ -12,7 +12,7 @@ from jobs.durable import write_atomically
 from jobs.errors import EnvironmentProblem
 from jobs.gauging.messages import GAUGE_VERSION, Gauge
 from jobs.provenance import machine
-from jobs.spec import CellSpec, dumps, loads, to_json
+from jobs.spec import CellSpec, dumps, from_json, to_json
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +49,13 @@ def read_gauge(cache: Path, key: str) -> Gauge | None:
     """The gauge that is kept under a key; None: there is none, or a damaged one, to be measured anew."""
     path = _path(cache, key)
     try:
-        return loads(Gauge, path.read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
+        if not isinstance(values, dict):
+            raise ValueError("no JSON object")
+        return from_json(Gauge, values)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, TypeError) as error:
         log.warning("gauge %s cannot be read (%s); it is measured anew", path, error)
         return None
 
