@@ -16,6 +16,7 @@ FineGridError
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -113,6 +114,8 @@ _OUT_OF_MEMORY_WORDS = (
     "cuda_error_out_of_memory",
     "status_alloc_failed",  # what cuBLAS and cuDNN say
 )
+_ONEDNN_WORDS = re.compile(r"could not create a primitive(?! descriptor)")
+"""What oneDNN says when it has no memory for its code; of a descriptor it speaks when it cannot do it at all."""
 
 
 _DISK_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -148,7 +151,7 @@ def classify(error: BaseException) -> tuple[FailureKind, str]:
         return error.kind, one_line(redact(str(error)))
     text = str(error).lower()
     is_memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    if is_memory or any(words in text for words in _OUT_OF_MEMORY_WORDS):
+    if is_memory or any(words in text for words in _OUT_OF_MEMORY_WORDS) or _ONEDNN_WORDS.search(text):
         return FailureKind.OUT_OF_MEMORY, reason
     if isinstance(error, OSError) or is_disk_full(error):
         return FailureKind.ENVIRONMENT, reason

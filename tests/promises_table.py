@@ -23,6 +23,9 @@ OF_RAY = {
     "R7": "test_ray_grows.py",
 }
 """More that Ray's own tests leave out, and their files."""
+OF_URLS = {"U1": "test_object_store.py"}
+"""Faults of results at a URL, and their files."""
+NAMED = OF_RAY | OF_URLS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,7 @@ class Fault:
 
 def faults() -> list[Fault]:
     """Every fault that has a file, in order."""
-    return [_fault(number, path) for number in (*NUMBERED, *OF_RAY) if (path := _path(number)) is not None]
+    return [_fault(number, path) for number in (*NUMBERED, *NAMED) if (path := _path(number)) is not None]
 
 
 def table() -> str:
@@ -74,8 +77,8 @@ def functions(path: Path) -> dict[str, ast.FunctionDef]:
 
 
 def _path(number: str) -> Path | None:
-    if number in OF_RAY:
-        path = FAULTS / OF_RAY[number]
+    if number in NAMED:
+        path = FAULTS / NAMED[number]
         return path if path.exists() else None
     return next(iter(sorted(FAULTS.glob(f"test_f{int(number[1:]):02d}_*.py"))), None)
 

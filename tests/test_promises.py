@@ -5,17 +5,17 @@ from __future__ import annotations
 import ast
 import re
 
-from tests.promises_table import BEGIN, END, FAULTS, NUMBERED, OF_RAY, PAGE, ROOT, faults, functions, table
+from tests.promises_table import BEGIN, END, FAULTS, NAMED, NUMBERED, OF_URLS, PAGE, ROOT, faults, functions, table
 
 PROMISES = [f"P{number}" for number in range(1, 13)]
 
-IN_CI = {f"F{n}" for n in (1, 2, 3, 6, 7, 8, 11, 13, 15, 20, 28, 32, 33, 34, 35, 36, 39, 42, 43, 46, 50)}
+IN_CI = {f"F{n}" for n in (1, 2, 3, 6, 7, 8, 11, 13, 15, 20, 28, 32, 33, 34, 35, 36, 39, 42, 43, 46, 50)} | {"U1"}
 """Faults that are provoked whenever the tests run; the others need `make faults`."""
 
 
 def rows() -> dict[str, list[str]]:
     """Cells of every line of a table whose first cell is an id."""
-    lines = [line for line in PAGE.read_text("utf-8").splitlines() if re.match(r"\| [PFR]\d+ \|", line)]
+    lines = [line for line in PAGE.read_text("utf-8").splitlines() if re.match(r"\| [PFRU]\d+ \|", line)]
     return {line.split(" | ")[0].strip("| "): re.split(r"(?<!\\)\|", line)[2:-1] for line in lines}
 
 
@@ -26,7 +26,7 @@ def names_in(path: str) -> set[str]:
 
 
 def test_every_promise_and_fault_has_its_row() -> None:
-    assert list(rows()) == [*PROMISES, *NUMBERED, *OF_RAY]
+    assert list(rows()) == [*PROMISES, *NUMBERED, *NAMED]
 
 
 def test_the_table_of_faults_is_that_of_the_tests() -> None:
@@ -36,7 +36,9 @@ def test_the_table_of_faults_is_that_of_the_tests() -> None:
 
 def test_every_fault_has_a_test_that_carries_its_number() -> None:
     for fault in faults():
-        prefix = f"test_f{int(fault.number[1:]):02d}_" if fault.number in NUMBERED else "test_ray_"
+        prefix = "test_url_" if fault.number in OF_URLS else "test_ray_"
+        if fault.number in NUMBERED:
+            prefix = f"test_f{int(fault.number[1:]):02d}_"
         assert fault.tests, f"{fault.path} has no test"
         assert fault.says.strip(), f"{fault.path} does not say what it is about"
         strangers = [test.name for test in fault.tests if not test.name.startswith(prefix)]
@@ -49,7 +51,8 @@ def test_the_first_tier_runs_in_ci() -> None:
 
 def test_every_fault_test_stands_in_the_table() -> None:
     listed = {test.name for fault in faults() for test in fault.tests}
-    files = [*FAULTS.glob("test_f[0-9]*.py"), *FAULTS.glob("test_ray_*.py")]
+    files = [*FAULTS.glob("test_f[0-9]*.py"), *(FAULTS / name for name in NAMED.values())]
+    assert not set(FAULTS.glob("test_ray_*.py")) - set(files)
     assert listed == {name for path in files for name in functions(path)}
 
 

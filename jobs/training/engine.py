@@ -29,6 +29,7 @@ from jobs.training.low_rank import GroupAdapters
 from jobs.training.ragged import CellGroup, RaggedBatch, ragged_batch, step_key
 from jobs.training.recomputation import recomputed_layers
 from jobs.training.rows import pad_rows, unpad_rows
+from jobs.training.same_kernels import same_kernels
 from jobs.training.slots import Divergence, RowState, SlotGroup
 
 _HEAD_SITE = 1 << 20
@@ -140,13 +141,15 @@ class PackEngine:
         parts = [Part(slots=group, runs=tuple(group.live)) for group in self.groups]
         taken = [[run.next_micro_batch() for run in part.runs] for part in parts]
         batch = self._batch(parts, [micro.rows for own in taken for micro in own], "train")
-        losses = [
-            _losses(logits_nbC, group, part.runs, own)
-            for logits_nbC, group, part, own in zip(
-                self._forward(batch, parts, training=True), batch.groups, parts, taken, strict=True
-            )
-        ]
-        torch.stack([part.slots.scaled(own).sum() for part, own in zip(parts, losses, strict=True)]).sum().backward()  # type: ignore[no-untyped-call]
+        with same_kernels():
+            losses = [
+                _losses(logits_nbC, group, part.runs, own)
+                for logits_nbC, group, part, own in zip(
+                    self._forward(batch, parts, training=True), batch.groups, parts, taken, strict=True
+                )
+            ]
+            scaled = [part.slots.scaled(own).sum() for part, own in zip(parts, losses, strict=True)]
+            torch.stack(scaled).sum().backward()  # type: ignore[no-untyped-call]
         self.base.state.batch = None
         divergences = [
             divergence
@@ -245,7 +248,8 @@ class PackEngine:
             chunk = [orders[k][first : first + per_cell] for k in present]
             cells = Part(slots=part.slots, runs=tuple(runs[k] for k in present))
             batch = self._batch([cells], chunk, split)
-            (logits_nbC,) = (t.cpu().numpy() for t in self._forward(batch, [cells], training=False))
+            with same_kernels():
+                (logits_nbC,) = (t.cpu().numpy() for t in self._forward(batch, [cells], training=False))
             for place, (run, rows) in enumerate(zip(cells.runs, chunk, strict=True)):
                 results[run.cell_id][rows] = logits_nbC[place, : len(rows), : run.num_labels]
         self.base.state.batch = None

@@ -20,6 +20,7 @@ from jobs.training.cell_run import CellRun
 from jobs.training.engine import PackEngine, Part
 from jobs.training.peak_memory import return_freed_memory
 from jobs.training.ragged import RaggedBatch, ragged_batch
+from jobs.training.same_kernels import same_kernels
 from jobs.training.slots import RowState
 from jobs.training.stock_engine import StockEngine
 
@@ -92,7 +93,8 @@ class HeadEngine(PackEngine):
             group_sizes=[1] * len(texts) if self._is_exact else None,
             pooling=self.base.family.pooling,
         )
-        return super()._pooled(batch, [], training=False)
+        with same_kernels():
+            return super()._pooled(batch, [], training=False)
 
     def _batch(self, parts: Sequence[Part], rows: Sequence[np.ndarray], split: str) -> RaggedBatch:
         """Texts stand for themselves: one token each, so that only the places of texts are laid out."""

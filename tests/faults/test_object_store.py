@@ -97,7 +97,7 @@ def expect_whole(grid: UrlGrid, clean: str) -> None:
 @pytest.mark.parametrize(
     "point", [pytest.param(point, marks=[] if point in IN_CI else pytest.mark.faults) for point in URL_POINTS]
 )
-def test_a_killed_and_lost_head_loses_nothing(
+def test_url_a_killed_and_lost_head_loses_nothing(
     toy: Grid, clean_dump: CleanDump, at_url: Callable[[Grid], UrlGrid], point: str
 ) -> None:
     clean = clean_dump(toy)
@@ -109,7 +109,7 @@ def test_a_killed_and_lost_head_loses_nothing(
 
 
 @pytest.mark.faults
-def test_killed_while_half_an_upload_is_removed(
+def test_url_killed_while_half_an_upload_is_removed(
     toy: Grid, clean_dump: CleanDump, at_url: Callable[[Grid], UrlGrid]
 ) -> None:
     clean = clean_dump(toy)
@@ -122,7 +122,7 @@ def test_killed_while_half_an_upload_is_removed(
 
 
 @pytest.mark.faults
-def test_a_failure_that_was_told_is_known_to_the_next_head(
+def test_url_a_failure_that_was_told_is_known_to_the_next_head(
     make_toy: MakeToy, at_url: Callable[[Grid], UrlGrid]
 ) -> None:
     grid = at_url(make_toy(scripts=("fail.user", "slow.500"), seeds=(0,)))
@@ -137,7 +137,7 @@ def test_a_failure_that_was_told_is_known_to_the_next_head(
 
 
 @pytest.mark.faults
-def test_a_second_head_is_refused_while_the_first_one_lives(
+def test_url_a_second_head_is_refused_while_the_first_one_lives(
     make_toy: MakeToy, clean_dump: CleanDump, at_url: Callable[[Grid], UrlGrid], tmp_path: Path
 ) -> None:
     toy = make_toy(scripts=("slow.1000", "done"), seeds=(0,))
@@ -152,7 +152,7 @@ def test_a_second_head_is_refused_while_the_first_one_lives(
 
 
 @pytest.mark.faults
-def test_a_checkpoint_is_continued_by_another_head(make_tiny: MakeTiny, at_url: Callable[[Grid], UrlGrid]) -> None:
+def test_url_a_checkpoint_is_continued_by_another_head(make_tiny: MakeTiny, at_url: Callable[[Grid], UrlGrid]) -> None:
     axes = {"strategy": ["lora"], "seed": [0], "num_samples": [24, 64]}
     tiny = make_tiny(axes=axes, checkpoint={"every_s": 0.001, "keep": 1})
     grid = at_url(tiny)
@@ -168,7 +168,7 @@ def test_a_checkpoint_is_continued_by_another_head(make_tiny: MakeTiny, at_url: 
 
 
 @pytest.mark.faults
-def test_every_reading_command_takes_the_url(toy: Grid, at_url: Callable[[Grid], UrlGrid], tmp_path: Path) -> None:
+def test_url_every_reading_command_takes_the_url(toy: Grid, at_url: Callable[[Grid], UrlGrid], tmp_path: Path) -> None:
     grid = at_url(toy)
     grid.run_until_done()
     grid.lose_the_head()
