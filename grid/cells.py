@@ -175,7 +175,8 @@ class CellMaker:
     ) -> RecipeSpec:
         if strategy.is_baseline:
             return RecipeSpec()
-        recipe: RecipeSpec = self._section("recipe", self.config.recipe, values, chosen)
+        task = values.get("dataset.task", self.config.data.task)
+        recipe: RecipeSpec = self._section("recipe", self.config.recipe_of(task), values, chosen)
         if strategy is not Strategy.CHAIN:
             return recipe
         key = ("of a chain", *(getattr(recipe, name) for name in CHAIN_RECIPE))
@@ -205,7 +206,14 @@ class CellMaker:
         changed_by = (variant, model if model in config.per_model else None)
         # repr tells 1 from true and 1.0, which are equal as dictionary keys.
         own = chosen.get(section, {})
-        key = (section, *changed_by, strategy if strategy in config.per_strategy else None, repr(varied), repr(own))
+        key = (
+            section,
+            base,
+            *changed_by,
+            strategy if strategy in config.per_strategy else None,
+            repr(varied),
+            repr(own),
+        )
         if key not in self._sections:
             changes = config.changes(section, model=model, strategy=str(strategy), variant=variant)
             fields = declared_values(section, {**changes, **varied, **own})

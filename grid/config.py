@@ -8,6 +8,7 @@ Relative paths inside a config count from the working folder, as those on the co
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import importlib.resources
 import itertools
@@ -20,14 +21,16 @@ from typing import Any, TypeVar
 from grid.config_axes import (
     Axis,
     Changes,
-    canonical_axis,
     check_axes,
     check_changes,
     check_exclusions,
     check_overlap,
     check_per_axis,
+    idle_notes,
+    idle_values,
 )
 from grid.config_models import combination_problems, declared_family, model_references
+from grid.config_overrides import apply_overrides
 from grid.config_rules import data_problems, evaluation_problems, recipe_problems
 from grid.config_schema import ConfigFile, validate
 from grid.config_secrets import secret_problems
@@ -41,8 +44,9 @@ from grid.sinks.base import sink_problems
 from grid.suggest import nearest
 from grid.tuning.arms import arm_problems
 from grid.tuning.declaring import Tuning, check_tuning
-from jobs.errors import ConfigError, Problem, one_line
+from jobs.errors import ConfigError, Problem
 from jobs.spec import (
+    DEFAULT_SELECTION,
     ChainSpec,
     ComputeSpec,
     DataSpec,
@@ -103,6 +107,8 @@ class Config:
     """Dollars an hour by kind of device: `cpu` (one core), `gpu`, or a kind such as A10G."""
     document: Mapping[str, Any]
     """What the file and --set said, as plain values."""
+    notes: tuple[str, ...] = ()
+    """What has no effect, although nothing is wrong with it."""
 
     def axis(self, name: str) -> tuple[Any, ...] | None:
         """Values of an axis by its bare name, or None when it is not declared."""
@@ -119,6 +125,12 @@ class Config:
         """Keys of a section that a cell changes: its model first, then its strategy, then its variant, which wins."""
         parts = (self.per_model.get(model), self.per_strategy.get(strategy), self.variants.get(variant or ""))
         return {key: value for part in parts if part is not None for key, value in part.section(section).items()}
+
+    def recipe_of(self, task: str) -> RecipeSpec:
+        """The recipe at the top, as cells of a task have it: a `select_on` that is not declared is one of the task."""
+        if "select_on" in (self.document.get("recipe") or {}):
+            return self.recipe
+        return dataclasses.replace(self.recipe, select_on=DEFAULT_SELECTION[task])
 
     def family_of(self, model: str) -> FamilySpec | None:
         """The declared architecture of a model, None where it is known or to be found out."""
@@ -149,9 +161,10 @@ def load_config(name_or_path: str | None, *, overrides: Sequence[str] = (), allo
         problems = [Problem(where, "is empty", suggestion="a config needs name, axes and dataset")]
     if not isinstance(document, dict):
         raise ConfigError(problems or [Problem(where, "must be a mapping at the top")])
+    in_file = copy.deepcopy(document.get("axes"))
     problems += apply_overrides(document, overrides)
     problems += secret_problems(document)
-    config, faults = check_document(document, allow_large=allow_large)
+    config, faults = check_document(document, allow_large=allow_large, wider_axes=in_file)
     if config is None or problems or faults:
         raise ConfigError([*problems, *faults])
     return config
@@ -181,59 +194,15 @@ def _read(name_or_path: str) -> tuple[str, str]:
         raise ConfigError([Problem(name_or_path, "is not UTF-8 text")]) from error
 
 
-def apply_overrides(document: dict[str, Any], overrides: Iterable[str]) -> list[Problem]:
-    """Replace values at paths, in place.
-
-    Args:
-        document: the config as plain values.
-        overrides: `path=value`, the value in YAML.
-
-    Returns:
-        faults in the overrides themselves; unknown keys are found with the rest of the document.
-    """
-    problems: list[Problem] = []
-    for override in overrides:
-        path, equals, text = override.partition("=")
-        option = one_line(f"--set {path}", limit=100)
-        if not equals or not path.strip() or not path.isprintable():
-            problems.append(Problem(option, "must be path=value", suggestion="such as --set axes.seed=[0,1]"))
-            continue
-        value, faults = parse_yaml(text, option)
-        problems += faults
-        if not faults:
-            problems += _replace(document, path.strip(), value, option)
-    return problems
-
-
-def _replace(document: dict[str, Any], path: str, value: Any, option: str) -> list[Problem]:
-    first, _, rest = path.partition(".")
-    if first == "axes" and rest:
-        parts = ["axes", _written_axis(document.get("axes"), rest)]
-    else:
-        parts = path.split(".")
-    target = document
-    for part in parts[:-1]:
-        inner = target.setdefault(part, {})
-        if not isinstance(inner, dict):
-            return [Problem(option, f"{part} is not a mapping, so nothing inside it can be set")]
-        target = inner
-    target[parts[-1]] = value
-    return []
-
-
-def _written_axis(axes: Any, name: str) -> str:
-    """Find how the file spells an axis, so that `learning_rate` replaces `recipe.learning_rate`."""
-    wanted = canonical_axis(name)
-    same = [written for written in axes if canonical_axis(written) == wanted] if isinstance(axes, dict) else []
-    return same[0] if wanted is not None and same else name
-
-
-def check_document(document: Mapping[str, Any], *, allow_large: bool = False) -> tuple[Config | None, list[Problem]]:
+def check_document(
+    document: Mapping[str, Any], *, allow_large: bool = False, wider_axes: Any = None
+) -> tuple[Config | None, list[Problem]]:
     """Check a whole config given as plain values.
 
     Args:
         document: the config.
         allow_large: accept more than MAX_CELLS cells.
+        wider_axes: the axes as they were before --set: settings of values that it took away are noted, not refused.
 
     Returns:
         the config, and every fault; None when there is one.
@@ -242,14 +211,17 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
     variants, faults = check_changes(document.get("variants", {}), "variants")
     axes, axis_faults = check_axes(document.get("axes"), variants)
     problems += faults + axis_faults
-    per_strategy, per_model, faults = _per_axis(document, axes, has_axes=not axis_faults)
+    per_strategy, per_model, faults = _per_axis(document)
     problems += faults
     raw_baselines = document.get("baselines", [])
     baselines = [item for item in raw_baselines if isinstance(item, str)] if isinstance(raw_baselines, list) else []
+    idle = idle_values(axes, wider_axes)
     if not axis_faults:
         problems += check_overlap(axes, variants)
+        problems += check_per_axis("per_strategy", per_strategy, axes, idle["strategy"])
+        problems += check_per_axis("per_model", per_model, axes, idle["model"])
         problems += _check_presence(axes, baselines)
-    exclusions, faults = check_exclusions(document.get("exclude", []), axes, baselines)
+    exclusions, faults = check_exclusions(document.get("exclude", []), axes, baselines, idle)
     problems += [] if axis_faults else faults
     tuning, faults = check_tuning(document.get("tuning"), axes)
     problems += [] if axis_faults else faults
@@ -284,21 +256,16 @@ def check_document(document: Mapping[str, Any], *, allow_large: bool = False) ->
         prices=file.prices,
         sinks=file.sinks,
         document=document,
+        notes=idle_notes({"per_strategy": per_strategy, "per_model": per_model}, exclusions, idle),
     )
     problems = _check_size(config, allow_large) or _check_combinations(config)
     return (None, problems) if problems else (config, [])
 
 
-def _per_axis(
-    document: Mapping[str, Any], axes: Sequence[Axis], *, has_axes: bool
-) -> tuple[dict[str, Changes], dict[str, Changes], list[Problem]]:
+def _per_axis(document: Mapping[str, Any]) -> tuple[dict[str, Changes], dict[str, Changes], list[Problem]]:
     per_strategy, problems = check_changes(document.get("per_strategy", {}), "per_strategy")
     per_model, faults = check_changes(document.get("per_model", {}), "per_model")
-    problems += faults
-    if has_axes:
-        problems += check_per_axis("per_strategy", per_strategy, axes)
-        problems += check_per_axis("per_model", per_model, axes)
-    return per_strategy, per_model, problems
+    return per_strategy, per_model, problems + faults
 
 
 def _distinct(problems: Iterable[Problem]) -> list[Problem]:
@@ -342,8 +309,8 @@ def _check_combinations(config: Config) -> list[Problem]:
     for data in section_variants(config, "dataset", config.data, [{}]):
         problems += data_problems(data)
     if config.models:
-        for recipe in section_variants(config, "recipe", config.recipe, _recipe_changes(config)):
-            for task in config.axis("task") or (config.data.task,):
+        for task in config.axis("task") or (config.data.task,):
+            for recipe in section_variants(config, "recipe", config.recipe_of(task), _recipe_changes(config)):
                 problems += recipe_problems(recipe, task)
     problems += evaluation_problems(config.evaluation)
     problems += combination_problems(config)

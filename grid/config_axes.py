@@ -228,13 +228,37 @@ def check_overlap(axes: Sequence[Axis], variants: Mapping[str, Changes]) -> list
     return problems
 
 
-def check_per_axis(where: str, changes: Mapping[str, Changes], axes: Sequence[Axis]) -> list[Problem]:
+def idle_values(axes: Sequence[Axis], wider_axes: Any) -> Mapping[str, tuple[Any, ...]]:
+    """Find values that are right but not on an axis now: settings for them have no effect and are no fault.
+
+    Args:
+        axes: the declared axes.
+        wider_axes: the axes as a file declares them, before --set; None: there was none.
+
+    Returns:
+        by axis key: what --set took away, of `strategy` every other one that there is.
+    """
+    before: dict[str, tuple[Any, ...]] = {"strategy": MODEL_STRATEGIES, "model": ()}
+    for written, values in wider_axes.items() if isinstance(wider_axes, Mapping) else ():
+        found = canonical_axis(str(written))
+        if found is not None and isinstance(values, list):
+            key = ".".join(filter(None, found))
+            before[key] = (*before.get(key, ()), *_frozen(values))
+    now = {axis.key: axis.values for axis in axes}
+    now.setdefault("strategy", (str(Strategy.QLORA),))
+    return {key: tuple(v for v in values if not _is_in(v, now.get(key, ()))) for key, values in before.items()}
+
+
+def check_per_axis(
+    where: str, changes: Mapping[str, Changes], axes: Sequence[Axis], idle: Sequence[Any]
+) -> list[Problem]:
     """Check that `per_strategy` or `per_model` names values of its axis, and no key that an axis sets.
 
     Args:
         where: per_strategy | per_model.
         changes: the section.
         axes: the declared axes.
+        idle: values that are not on the axis, but may be named.
     """
     key = where.removeprefix("per_")
     default = ("qlora",) if key == "strategy" else ()
@@ -242,18 +266,49 @@ def check_per_axis(where: str, changes: Mapping[str, Changes], axes: Sequence[Ax
     problems = [
         Problem(f"{where}.{name}", f"is not on the axis {key}", suggestion=nearest(name, [str(v) for v in values]))
         for name in changes
-        if name not in values
+        if name not in values and name not in idle
     ]
     return problems + [
         Problem(f"{where}.{name}.{axis.key}", f"is set by the axis {axis.name} as well", suggestion="keep one of them")
         for axis in axes
         for name, own in changes.items()
-        if axis.section and axis.name in own.section(axis.section)
+        if axis.section and axis.name in own.section(axis.section) and name not in idle
     ]
 
 
+def idle_notes(
+    per_axis: Mapping[str, Mapping[str, Changes]],
+    exclusions: Sequence[Mapping[str, Sequence[Any]]],
+    idle: Mapping[str, Sequence[Any]],
+) -> tuple[str, ...]:
+    """Say which settings and exclusions have no effect, because their value is on no axis now.
+
+    Args:
+        per_axis: `per_strategy` and `per_model`.
+        exclusions: by bare axis name, as `check_exclusions` gives them.
+        idle: of `idle_values`.
+
+    Returns:
+        one sentence each.
+    """
+    keys = {where: where.removeprefix("per_") for where in per_axis}
+    notes = [
+        f"{where}.{name} has no effect: {name} is not on the axis {keys[where]}"
+        for where, changes in per_axis.items()
+        for name in changes
+        if name in idle[keys[where]]
+    ]
+    bare = {key.rpartition(".")[2]: values for key, values in idle.items()}
+    for index, exclusion in enumerate(exclusions):
+        for name, values in exclusion.items():
+            if all(_is_in(value, bare.get(name, ())) for value in values):
+                shown = ", ".join(show_value(name, value) for value in values)
+                notes.append(f"exclude[{index}] has no effect: {shown} is not on the axis {name}")
+    return tuple(notes)
+
+
 def check_exclusions(
-    raw: Any, axes: Sequence[Axis], baselines: Sequence[str]
+    raw: Any, axes: Sequence[Axis], baselines: Sequence[str], idle: Mapping[str, Sequence[Any]]
 ) -> tuple[tuple[Mapping[str, tuple[Any, ...]], ...], list[Problem]]:
     """Check the `exclude` section against the axes.
 
@@ -261,6 +316,7 @@ def check_exclusions(
         raw: what the YAML gave.
         axes: the declared axes.
         baselines: the declared baselines, which `strategy` may name.
+        idle: by axis key, values that are not on the axis, but may be named.
 
     Returns:
         for each exclusion the excluded values by axis name, and every fault.
@@ -286,7 +342,8 @@ def check_exclusions(
                 problems.append(Problem(place, "is no axis of this grid", suggestion=nearest(written, names)))
                 continue
             values = _frozen(value) if isinstance(value, list) and not isinstance(legal[0], tuple) else (value,)
-            problems += [_not_on_axis(place, item, legal) for item in values if not _is_in(item, legal)]
+            allowed = (*legal, *idle.get(key, ()))
+            problems += [_not_on_axis(place, item, legal) for item in values if not _is_in(item, allowed)]
             excluded[found[1] if found else written] = values
         exclusions.append(excluded)
     return tuple(exclusions), problems

@@ -13,6 +13,8 @@ SELECTION_METRICS = {
     "multi_label": ("subset_accuracy", "hamming_loss", "f1_samples", *_OF_BOTH_TASKS),
 }
 """Validation metrics that `recipe.select_on` may name besides `last`, by task; losses are best low, the others high."""
+DEFAULT_SELECTION = {"single_label": "accuracy", "multi_label": "f1_macro"}
+"""What `recipe.select_on` is where a config does not declare it, by task."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from jobs.plain_json import dumps as dumps
 from jobs.plain_json import from_json as from_json
 from jobs.plain_json import loads as loads
 from jobs.plain_json import to_json as to_json
+from jobs.settings import DEFAULT_SELECTION as DEFAULT_SELECTION
 from jobs.settings import SELECTION_METRICS as SELECTION_METRICS
 from jobs.settings import CandidateSpec as CandidateSpec
 from jobs.settings import ChainSpec as ChainSpec

@@ -198,4 +198,6 @@ def _section(config: Config, name: str, values: Mapping[str, Any], strategy: Str
     """A section as the cells of an arm have it before anything is tuned."""
     changes = config.changes(name, model=values.get("model"), strategy=str(strategy), variant=values.get("variant"))
     varied = {axis.name: values[axis.key] for axis in config.axes if axis.section == name and axis.key in values}
-    return dataclasses.replace(getattr(config, name), **declared_values(name, {**changes, **varied}))
+    task = tuning.on.get("dataset.task", config.data.task) if (tuning := config.tuning) else config.data.task
+    base = config.recipe_of(task) if name == "recipe" else getattr(config, name)
+    return dataclasses.replace(base, **declared_values(name, {**changes, **varied}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grid.config import MAX_CELLS, check_document, count_cells, load_config
+from grid.tuning.arms import arms_of
 from jobs.errors import ConfigError, Problem
 from jobs.spec import (
     CheckpointSpec,
@@ -470,16 +472,44 @@ def test_changes_for_what_no_axis_has_are_refused() -> None:
     problems = problems_of(
         **of_two_models(
             axes={"strategy": ["lora"], "learning_rate": [1e-3]},
-            per_strategy={"full": {"recipe": {"epochs": 3}}, "lora": {"recipe": {"learning_rate": 1e-4, "epoch": 3}}},
+            per_strategy={"fulll": {"recipe": {"epochs": 3}}, "lora": {"recipe": {"learning_rate": 1e-4, "epoch": 3}}},
             per_model={"tiny-bertt": {"recipe": {"patience": 2}}},
         )
     )
     assert {problem.path for problem in problems} == {
-        "per_strategy.full",
+        "per_strategy.fulll",
         "per_strategy.lora.recipe.learning_rate",
         "per_strategy.lora.recipe.epoch",
         "per_model.tiny-bertt",
     }
+
+
+def test_changes_for_a_strategy_that_is_left_out_are_noted() -> None:
+    own = {"full": {"recipe": {"epochs": 3, "learning_rate": 1e-5}}, "lora": {"lora": {"r": 16}}}
+    axes = {"strategy": ["lora"], "learning_rate": [1e-3]}
+    config = config_of(**of_two_models(axes=axes, per_strategy=own, exclude=[{"strategy": ["full"], "num_labels": 2}]))
+    assert config.notes == (
+        "per_strategy.full has no effect: full is not on the axis strategy",
+        "exclude[0] has no effect: full is not on the axis strategy",
+    )
+    assert config_of(**of_two_models(per_strategy={"full": own["full"]})).notes == ()
+
+
+def test_what_set_takes_off_an_axis_may_stay_named(tmp_path: Path) -> None:
+    whole = document(
+        axes={"strategy": ["full", "lora"], "learning_rate": [1e-3, 1e-4]},
+        per_model={"tiny-gpt2": {"recipe": {"epochs": 3}}},
+        exclude=[{"learning_rate": 1e-3, "num_labels": 2}],
+    )
+    path = tmp_path / "grid.yaml"
+    path.write_text(json.dumps(whole), encoding="utf-8")
+    narrow = ["axes.model=[tiny-bert]", "axes.learning_rate=[1e-4]"]
+    assert load_config(str(path), overrides=narrow).notes == (
+        "per_model.tiny-gpt2 has no effect: tiny-gpt2 is not on the axis model",
+        "exclude[0] has no effect: 0.001 is not on the axis learning_rate",
+    )
+    with pytest.raises(ConfigError, match="tiny-bart"):
+        load_config(str(path), overrides=["per_model={tiny-bart: {recipe: {epochs: 1}}}"])
 
 
 def test_an_impossible_recipe_of_one_model_is_found() -> None:
@@ -490,11 +520,28 @@ def test_an_impossible_recipe_of_one_model_is_found() -> None:
 def test_rows_with_several_labels_need_own_splits_and_a_metric_of_theirs() -> None:
     multi = {"task": "multi_label", "protocol": "official"}
     assert problems_of(dataset=multi, recipe={"select_on": "f1_macro"}, axes={"num_labels": ["all"]}) == []
-    (problem,) = problems_of(dataset=multi, axes={"num_labels": ["all"]})
+    (problem,) = problems_of(dataset=multi, recipe={"select_on": "accuracy"}, axes={"num_labels": ["all"]})
     assert problem.path == "recipe.select_on" and "subset_accuracy" in str(problem.suggestion)
     assert [p.path for p in problems_of(dataset={"task": "multi_label"}, recipe={"select_on": "loss"})] == [
         "dataset.task"
     ]
+
+
+def test_the_metric_that_selects_suits_the_task_unless_it_is_declared() -> None:
+    multi = {"task": "multi_label", "protocol": "official"}
+    alike = cells_of(dataset=multi), cells_of(dataset=multi, recipe={"select_on": "f1_macro"})
+    assert {cell.recipe.select_on for cell in alike[0]} == {"f1_macro"}
+    assert [cell.cell_id for cell in alike[0]] == [cell.cell_id for cell in alike[1]]
+    written = cells_of(recipe={"select_on": "accuracy"})
+    assert [cell.cell_id for cell in cells_of()] == [cell.cell_id for cell in written]
+    both = cells_of(dataset={"protocol": "official"}, axes={"task": ["single_label", "multi_label"]})
+    assert {(cell.data.task, cell.recipe.select_on) for cell in both} == {
+        ("single_label", "accuracy"),
+        ("multi_label", "f1_macro"),
+    }
+    tuned = {"candidates": 2, "search": {"learning_rate": [0.1, 10]}, "on": {"num_labels": 2}}
+    config = config_of(dataset=multi, tuning=tuned)
+    assert {arm.metric for arm in arms_of(config).values()} == {"f1_macro"}
 
 
 def test_evaluation_is_declared_and_its_grid_checked() -> None:
