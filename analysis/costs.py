@@ -67,11 +67,12 @@ def cost_points(
     Returns:
         one point for each estimate with a mean.
     """
-    table = results.metrics[results.metrics["split"] == COST_SPLIT]
     by_cell: dict[str, dict[str, float]] = {}
-    for cell, name, value in zip(table["cell_id"], table["name"], table["value"], strict=True):
-        if value is not None and not pd.isna(value):
-            by_cell.setdefault(cell, {})[name] = float(value)
+    for name in results.names(COST_SPLIT):
+        table = results.numbers(name, COST_SPLIT)
+        for cell, value in zip(table["cell_id"], table["value"], strict=True):
+            if not pd.isna(value):
+                by_cell.setdefault(cell, {})[name] = float(value)
     cells = results.cells
     devices = dict(zip(cells["cell_id"], cells["device"], strict=True))
     baselines = set(cells["cell_id"][cells["baseline"].astype(bool)])

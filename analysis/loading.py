@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from grid.store import schema
 from jobs.spec import Strategy
@@ -22,6 +26,8 @@ CELL_COLUMNS: Final = ("cell_id", *AXES, "task", "state", "kind", "reason", "ret
 METRIC_COLUMNS: Final = ("cell_id", "split", "name", "label", "value", "undefined")
 PROVENANCE: Final = ("device", "dtype", "base_mode", "numerics")
 """How a number was computed; a table that mixes values of these says so."""
+
+_ROWS_AT_ONCE: Final = 20_000
 
 COST_SPLIT: Final = "cost"
 """Stands in the column `split` for what training took and how far it went."""
@@ -67,6 +73,18 @@ class Results:
         """The cells that the config still declares; retired ones stay out of figures."""
         return self.cells[~self.cells["retired"].astype(bool)]
 
+    def numbers(self, name: str, split: str) -> pd.DataFrame:
+        """The rows of `metrics` under one name and split: looked up, for a large store has a million of others."""
+        return self.metrics.iloc[self._places.get((split, name), [])]
+
+    def names(self, split: str) -> tuple[str, ...]:
+        """Names that numbers of a split go by, in the order in which they first stand."""
+        return tuple(name for of, name in self._places if of == split)
+
+    @functools.cached_property
+    def _places(self) -> Mapping[tuple[str, str], NDArray[np.intp]]:
+        return dict(self.metrics.groupby(["split", "name"], sort=False).indices)
+
 
 def load(root: Path | str) -> Results:
     """Read the index of a results folder; works beside a running driver and on read-only media.
@@ -86,19 +104,17 @@ def load(root: Path | str) -> Results:
         with engine.connect() as connection, connection.begin():
             name = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one()
             cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
-            metrics = connection.execute(sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS)))
             known = {cell["cell_id"] for cell in cells}
-            numbers = [dict(row) for row in metrics.mappings() if row["cell_id"] in known]
             rows = connection.execute(sa.select(schema.results)).mappings()
             done = [row for row in rows if row["cell_id"] in known]
+            numbers = _metrics_table(_stored_metrics(connection, known), [_cost_metrics(done)])
     finally:
         engine.dispose()
-    numbers.extend(_cost_metrics(done))
     layout = Layout(root)
     folders = {row["cell_id"]: layout.cell(row["cell_id"]) / PurePosixPath(row["folder"]).name for row in done}
     if (mirror := layout.mirror) is not None:
         mirror.bring_all(folders.values())  # predictions and curves; weights stay at the URL
-    return results_from(name, cells, numbers, folders=folders)
+    return _results(name, cells, numbers, folders)
 
 
 def results_from(
@@ -118,15 +134,44 @@ def results_from(
     Returns:
         the tables, with all columns present even when there are no rows.
     """
+    rows = [[row.get(name) for name in METRIC_COLUMNS] for row in metrics]
+    return _results(grid, cells, _metrics_table([rows]), folders or {})
+
+
+def _results(
+    grid: str, cells: Sequence[Mapping[str, Any]], numbers: pd.DataFrame, folders: Mapping[str, Path]
+) -> Results:
     known = (*CELL_COLUMNS, *PROVENANCE)
     further = list(dict.fromkeys(name for row in cells for name in row if name not in known))
     # dtype object keeps 800 an integer and None a None, where pandas would make 800.0 and NaN of them.
     columns = [*CELL_COLUMNS, *further, *PROVENANCE]
     table = pd.DataFrame([[row.get(name) for name in columns] for row in cells], columns=columns, dtype=object)
-    numbers = pd.DataFrame(
-        [[row.get(name) for name in METRIC_COLUMNS] for row in metrics], columns=list(METRIC_COLUMNS), dtype=object
-    )
-    return Results(grid=grid, cells=table, metrics=numbers, axes=(*AXES, *further), folders=dict(folders or {}))
+    return Results(grid=grid, cells=table, metrics=numbers, axes=(*AXES, *further), folders=dict(folders))
+
+
+def _metrics_table(*parts: Iterable[Sequence[Sequence[Any]]]) -> pd.DataFrame:
+    """Batches of rows of METRIC_COLUMNS as a table; of equal texts one is kept: large stores have a million rows."""
+    columns: list[list[Any]] = [[] for _ in METRIC_COLUMNS]
+    texts: dict[Any, Any] = {}
+    for batch in itertools.chain(*parts):
+        for name, column, values in zip(METRIC_COLUMNS, columns, zip(*batch, strict=True), strict=False):
+            column.extend(values if name == "value" else [texts.setdefault(each, each) for each in values])
+    named = dict(zip(METRIC_COLUMNS, (_objects(column) for column in columns), strict=True))
+    return pd.DataFrame(named, dtype=object)
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    """Values as they are: pandas and NumPy would make 800.0 of 800 beside a None."""
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _stored_metrics(connection: sa.Connection, known: Set[str]) -> Iterator[Sequence[Sequence[Any]]]:
+    query = sa.select(*(schema.metrics.c[column] for column in METRIC_COLUMNS))
+    for batch in connection.execution_options(yield_per=_ROWS_AT_ONCE).execute(query).partitions():
+        is_mixed = not known >= {row[0] for row in batch}
+        yield [row for row in batch if row[0] in known] if is_mixed else batch
 
 
 def _cells_query() -> sa.Select[Any]:
@@ -151,16 +196,9 @@ def _scalar(value: Any) -> Any:
     return json.dumps(value, sort_keys=True, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
-def _cost_metrics(rows: Iterable[Mapping[Any, Any]]) -> list[dict[str, Any]]:
+def _cost_metrics(rows: Iterable[Mapping[Any, Any]]) -> list[tuple[Any, ...]]:
     return [
-        {
-            "cell_id": row["cell_id"],
-            "split": COST_SPLIT,
-            "name": name,
-            "label": "",
-            "value": value,
-            "undefined": None,
-        }
+        (row["cell_id"], COST_SPLIT, name, "", value, None)
         for row in rows
         for name, value in _costs(row).items()
         if value is not None

@@ -6,14 +6,27 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Final
 
+import pandas as pd
 from scipy import stats
 
 from analysis.answers import AxisEffect, axis_effects
 from analysis.arms import Estimate
-from analysis.comparing import ALPHA, Comparison, Verdict
+from analysis.claim_evidence import (
+    Claim,
+    Holds,
+    all_better,
+    all_equivalent,
+    better_text,
+    between,
+    equivalence_text,
+    fisher_p,
+    full_and_lora,
+    outcome,
+    p_text,
+)
+from analysis.comparing import ALPHA, Comparison
 from analysis.loading import Results
 from analysis.paired import adjusted
 from analysis.published import (
@@ -35,27 +48,6 @@ FULL_VS_LORA: Final = "goemotions-bert-full-vs-lora"
 IMDB: Final = "imdb-distilbert"
 PEFT: Final = "goemotions-distilbert-peft"
 _ABSENT: Final = "our grid does not contain it"
-
-
-class Holds(StrEnum):
-    """What numbers say about a claim."""
-
-    YES = "holds"
-    NO = "does not hold"
-    NOT_SHOWN = "not shown"
-    NOT_TESTED = "not tested here"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Claim:
-    """A published claim, what its own numbers say about it, and what ours say."""
-
-    experiment: str
-    statement: str
-    on_theirs: Holds
-    theirs: str
-    on_ours: Holds
-    ours: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +101,14 @@ def _larger_are_best(compared: Sequence[Comparison]) -> Claim:
     tests = published_tests(LARGE_MODELS)
     reached = sum(test.p < ALPHA for test in tests)
     totals = ", ".join(f"{family(model)} {right}/{rows}" for model, (right, rows) in pooled().items())
-    ours = _between(compared, [family(m) for m in LARGE_MODELS[:2]], [family(LARGE_MODELS[2])])
+    ours = between(compared, [family(m) for m in LARGE_MODELS[:2]], [family(LARGE_MODELS[2])])
     return Claim(
         experiment=BALANCED,
         statement="Llama and Qwen are the best models",
         on_theirs=Holds.YES if reached == len(tests) else Holds.NOT_SHOWN,
         theirs=f"{reached} of {len(tests)} comparisons between the large models reach p < {ALPHA:g}; pooled: {totals}",
-        on_ours=_all_better(ours),
-        ours=_summary(ours),
+        on_ours=all_better(ours),
+        ours=better_text(ours),
     )
 
 
@@ -124,14 +116,14 @@ def _larger_beat_small(compared: Sequence[Comparison]) -> Claim:
     tests = [test for test in published_tests() if SMALL_MODEL in (test.first.model, test.second.model)]
     reached = sum(test.p < ALPHA for test in tests)
     corrected = sum(test.p_holm < ALPHA for test in tests)
-    ours = _between(compared, [family(m) for m in LARGE_MODELS], [family(SMALL_MODEL)])
+    ours = between(compared, [family(m) for m in LARGE_MODELS], [family(SMALL_MODEL)])
     return Claim(
         experiment=BALANCED,
         statement="The large models are better than BERT",
         on_theirs=Holds.YES if corrected == len(tests) else Holds.NOT_SHOWN,
         theirs=f"{reached} of {len(tests)} comparisons reach p < {ALPHA:g}, {corrected} after Holm's correction",
-        on_ours=_all_better(ours),
-        ours=_summary(ours),
+        on_ours=all_better(ours),
+        ours=better_text(ours),
     )
 
 
@@ -206,31 +198,31 @@ def _full_beats_lora(compared: Sequence[Comparison]) -> Claim:
     """Theirs by subset accuracy, the one number whose counts follow from what was printed."""
     counts = {arm: printed_counts(FULL_VS_LORA, arm, "subset_accuracy") for arm in ("full", "lora")}
     (full, rows), (lora, _) = counts["full"], counts["lora"]
-    p = _fisher(counts["full"], counts["lora"])
-    ours = [(one, one.first["strategy"] == "full") for one in _full_and_lora(compared)]
+    p = fisher_p(counts["full"], counts["lora"])
+    ours = [(one, one.first["strategy"] == "full") for one in full_and_lora(compared)]
     return Claim(
         experiment=FULL_VS_LORA,
         statement="Full fine-tuning is far better than LoRA (GoEmotions, several labels)",
         on_theirs=Holds.YES if p < ALPHA else Holds.NOT_SHOWN,
-        theirs=f"{full} against {lora} of {rows} rows exactly right, {_p_text(p)}, for these two trainings; "
+        theirs=f"{full} against {lora} of {rows} rows exactly right, {p_text(p)}, for these two trainings; "
         "LoRA had the learning rate of full fine-tuning",
-        on_ours=_all_better(ours),
-        ours=_summary(ours),
+        on_ours=all_better(ours),
+        ours=better_text(ours),
     )
 
 
 def _lora_equals_full(experiment: str, statement: str, compared: Sequence[Comparison]) -> Claim:
     counts = {arm: printed_counts(experiment, arm, "accuracy") for arm in ("full", "lora")}
     (full, rows), (lora, _) = counts["full"], counts["lora"]
-    p = _fisher(counts["full"], counts["lora"])
-    ours = _full_and_lora(compared)
+    p = fisher_p(counts["full"], counts["lora"])
+    ours = full_and_lora(compared)
     return Claim(
         experiment=experiment,
         statement=statement,
         on_theirs=Holds.NO if p < ALPHA else Holds.NOT_SHOWN,
-        theirs=f"LoRA has {full - lora} fewer right answers of {rows}, {_p_text(p)}; one run an arm",
-        on_ours=_all_equivalent(ours),
-        ours=_equivalence_text(ours),
+        theirs=f"LoRA has {full - lora} fewer right answers of {rows}, {p_text(p)}; one run an arm",
+        on_ours=all_equivalent(ours),
+        ours=equivalence_text(ours),
     )
 
 
@@ -241,7 +233,7 @@ def _head_cannot(compared: Sequence[Comparison]) -> Claim:
         for one in compared
         if {one.first["strategy"], one.second["strategy"]} == {"head", "majority"} and one.p is not None
     ]
-    better = [_outcome(one, is_first) for one, is_first in ours].count(1)
+    better = [outcome(one, is_first) for one, is_first in ours].count(1)
     return Claim(
         experiment=EMOTION,
         statement="A new head on a frozen base cannot learn the task (emotion)",
@@ -258,15 +250,15 @@ def _near_parity(compared: Sequence[Comparison]) -> Claim:
     micro, macro = (
         last_printed(PEFT, "full", name) - last_printed(PEFT, "lora", name) for name in ("f1_micro", "f1_macro")
     )
-    ours = _full_and_lora(compared)
+    ours = full_and_lora(compared)
     return Claim(
         experiment=PEFT,
         statement="LoRA is close to parity with full fine-tuning (GoEmotions, several labels)",
         on_theirs=Holds.NOT_SHOWN,
         theirs=f"{100 * micro:.1f} points of micro F1 and {100 * macro:.1f} of macro F1 less; one run an arm, and "
         "nothing from which an interval follows",
-        on_ours=_all_equivalent(ours),
-        ours=_equivalence_text(ours),
+        on_ours=all_equivalent(ours),
+        ours=equivalence_text(ours),
     )
 
 
@@ -288,11 +280,13 @@ def _calibrates(results: Results | None) -> Claim:
 
 def _before_and_after(results: Results) -> list[tuple[float, float]]:
     """Calibration error of every cell, before and after its temperatures."""
-    table = results.metrics[(results.metrics["split"] == "test") & results.metrics["value"].notna()]
     values: dict[str, dict[str, float]] = defaultdict(dict)
     names = ("ece_macro", "ece_macro_after_label_temperatures")
-    for row in table[table["name"].isin(names)].itertuples(index=False):
-        values[row.cell_id][row.name] = float(row.value)
+    for name in names:
+        table = results.numbers(name, "test")
+        for cell, value in zip(table["cell_id"], table["value"], strict=True):
+            if not pd.isna(value):
+                values[cell][name] = float(value)
     return [(each[names[0]], each[names[1]]) for each in values.values() if len(each) == 2]
 
 
@@ -326,75 +320,3 @@ def _lora_is_steadier(found: Sequence[Estimate]) -> Claim:
         if pairs
         else _ABSENT,
     )
-
-
-def _fisher(first: tuple[int, int], second: tuple[int, int]) -> float:
-    return float(stats.fisher_exact([[right, rows - right] for right, rows in (first, second)]).pvalue)
-
-
-def _p_text(p: float) -> str:
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}"
-
-
-def _full_and_lora(compared: Sequence[Comparison]) -> list[Comparison]:
-    """Our comparisons of full fine-tuning with LoRA of the same model."""
-    return [
-        one
-        for one in compared
-        if {one.first["strategy"], one.second["strategy"]} == {"full", "lora"}
-        and one.first["model"] == one.second["model"]
-        and one.p is not None
-    ]
-
-
-def _all_equivalent(ours: Sequence[Comparison]) -> Holds:
-    if not ours:
-        return Holds.NOT_TESTED
-    if any(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours):
-        return Holds.NO
-    return Holds.YES if all(one.verdict is Verdict.EQUIVALENT for one in ours) else Holds.NOT_SHOWN
-
-
-def _equivalence_text(ours: Sequence[Comparison]) -> str:
-    if not ours:
-        return "our grid does not compare LoRA with full fine-tuning there"
-    equal = sum(one.verdict is Verdict.EQUIVALENT for one in ours)
-    different = sum(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours)
-    return f"{equal} of {len(ours)} comparisons equivalent in practice, {different} with a difference"
-
-
-def _between(
-    compared: Sequence[Comparison], better: Sequence[str], worse: Sequence[str]
-) -> list[tuple[Comparison, bool]]:
-    """Our comparisons of one group of models with another, and whether the first arm is said to be the better one."""
-    found = []
-    for one in compared:
-        first, second = family(one.first["model"]), family(one.second["model"])
-        if one.p is not None and ((first in better and second in worse) or (second in better and first in worse)):
-            found.append((one, first in better))
-    return found
-
-
-def _outcome(one: Comparison, is_first: bool) -> int:
-    """1: shown to be better, -1: shown to be worse, 0: neither."""
-    if one.verdict is Verdict.FIRST:
-        return 1 if is_first else -1
-    if one.verdict is Verdict.SECOND:
-        return -1 if is_first else 1
-    return 0
-
-
-def _all_better(found: Sequence[tuple[Comparison, bool]]) -> Holds:
-    outcomes = [_outcome(one, is_first) for one, is_first in found]
-    if not outcomes:
-        return Holds.NOT_TESTED
-    if -1 in outcomes:
-        return Holds.NO
-    return Holds.YES if all(outcomes) else Holds.NOT_SHOWN
-
-
-def _summary(found: Sequence[tuple[Comparison, bool]]) -> str:
-    if not found:
-        return "our grid does not contain these models"
-    outcomes = [_outcome(one, is_first) for one, is_first in found]
-    return f"of {len(found)} comparisons {outcomes.count(1)} show them better and {outcomes.count(-1)} worse"

@@ -23,10 +23,11 @@ from analysis.answers import (
 )
 from analysis.answers.wording import listed
 from analysis.arms import Covers, Estimate, columns_of
+from analysis.claim_evidence import Holds
 from analysis.comparing import ALPHA, Comparison, Verdict
 from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
-from analysis.published_claims import Holds, claims
+from analysis.published_claims import claims
 from analysis.questions import Questions
 from analysis.report_standing import Place, Standing, tied_with_best
 

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from analysis.arms import estimates
+from analysis.claim_evidence import Claim, Holds
 from analysis.comparing import compare
 from analysis.loading import Results, results_from
 from analysis.published import BALANCED
-from analysis.published_claims import EMOTION, FULL_VS_LORA, IMDB, PEFT, Claim, Holds, claims
+from analysis.published_claims import EMOTION, FULL_VS_LORA, IMDB, PEFT, claims
 from tests.analysis.answer_sheets import results_of, sheets_of
 from tests.analysis.synthetic import cell_row, number
 
