@@ -11,6 +11,7 @@ from torch import nn
 from jobs.errors import UserError
 from jobs.training.attention import GROUP_ATTRIBUTE, POOLED_ATTRIBUTE, SITE_ATTRIBUTE, STATE_ATTRIBUTE
 from jobs.training.dropout import DropoutSites, PackedDropout, PackState
+from jobs.training.frozen import MOST_REORDERED_BYTES
 from jobs.training.linear import PackedLinear, linear_shape
 from jobs.training.pooled_only import compute_pooled_only
 
@@ -33,6 +34,7 @@ def prepare_base(model: nn.Module, state: PackState, family: Family) -> dict[str
     model.requires_grad_(False)
     model.eval()
     shapes = {}
+    reorders = _reordered_bytes(model) <= MOST_REORDERED_BYTES
     last = _last_layer(model, family)
     narrow = tuple(f"{last}.{name}" for name in family.row_wise)
     groups: dict[tuple[object, ...], DropoutSites] = defaultdict(DropoutSites)
@@ -44,7 +46,10 @@ def prepare_base(model: nn.Module, state: PackState, family: Family) -> dict[str
         if shape is not None:
             # Layers that carry adapters are chosen by name, so a group is one layer kind through the depth.
             group = groups["linear", shape[0], name.rpartition(".")[2], is_narrow]
-            _replace(model, name, PackedLinear(module, name=name, state=state, site=site, shape=shape, group=group))
+            packed = PackedLinear(
+                module, name=name, state=state, site=site, shape=shape, group=group, reorders=reorders
+            )
+            _replace(model, name, packed)
             shapes[name] = shape
         elif type(module) is nn.Dropout and not _is_attention_dropout(model, name):
             group = groups["dropout", module.p, is_narrow]
@@ -59,6 +64,12 @@ def prepare_base(model: nn.Module, state: PackState, family: Family) -> dict[str
     for name in narrow:
         compute_pooled_only(model.get_submodule(name), state)
     return shapes
+
+
+def _reordered_bytes(model: nn.Module) -> int:
+    """Copies of all linear layers for both directions, in two bytes a number."""
+    shapes = (linear_shape(module) for module in model.modules())
+    return sum(2 * 2 * shape[0] * shape[1] for shape in shapes if shape is not None)
 
 
 def _last_layer(model: nn.Module, family: Family) -> str:
