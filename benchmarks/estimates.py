@@ -93,7 +93,7 @@ class Bench:
         arguments = [sys.executable, "-m", "grid.run", str(self.config), "--results", str(store or self.store)]
         arguments += [*group.overrides, *([] if self.uses_ray else ["--local"]), *options, "--json"]
         environment = {**os.environ, "FINEGRID_CACHE": str(self.folder / "cache"), "HF_HUB_OFFLINE": "1"}
-        environment |= {"FINEGRID_GAUGE_S": "60", "OMP_NUM_THREADS": "1"}
+        environment["OMP_NUM_THREADS"] = "1"
         done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=900)
         if done.returncode:
             raise SystemExit(f"{group.name}: exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")

@@ -20,7 +20,7 @@ import numpy as np
 
 from grid.devices import Devices, accelerator_name, gpu_count
 from grid.estimate import BASELINE_SECONDS, Rates
-from grid.expectations import ARITHMETIC, GAUGED, Expectations
+from grid.expectations import ARITHMETIC, GAUGED, SCALED, Expectations
 from grid.workload import Rows, Size, size_of
 from jobs.spec import CellSpec
 
@@ -33,7 +33,7 @@ MANY: Final = 1_000
 """Cells of a pack where their number is not known."""
 _FARTHEST: Final = 3.0
 """A line may lead so far from the common factor: three unlucky cells say little about one ten times as large."""
-_RIDGE: Final = {ARITHMETIC: 0.003, GAUGED: 0.03}
+_RIDGE: Final = {ARITHMETIC: 0.003, SCALED: 0.003, GAUGED: 0.03}
 """Weight of the expected shape beside the measured cells: it decides what they leave open, more so when measured."""
 _FARTHEST_OVERHEAD: Final = 4.0
 

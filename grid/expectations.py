@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from grid.devices import Devices, gpu_count
@@ -15,6 +15,7 @@ from jobs.spec import CellSpec, Strategy
 
 ARITHMETIC: Final = "arithmetic alone"
 """Basis of an estimate that nothing measured supports."""
+SCALED: Final = "arithmetic, scaled to steps of other models on this machine"
 GAUGED: Final = "steps measured on this machine"
 """Basis of an estimate from a gauge."""
 _CELL_S: Final = 0.15
@@ -29,8 +30,8 @@ _PROBE_S: Final = 2.5
 """Most that each part of a cost probe takes, more or less (`jobs.training.cost_probe`)."""
 _SEARCH_S: Final = 5.0
 """Most that the search for slots takes, more or less (`jobs.training.slot_probe`)."""
-_HOST_BYTES: Final = 60_000_000
-"""Rows, tokens and logs of a pack's process."""
+_HOST_BYTES: Final = 180_000_000
+"""What a pack's process holds beside torch: libraries of Ray or of the driver, rows, tokens."""
 _MOST_SLOTS: Final = 12
 """Cells of a pack taken to be in memory at a time, where nobody declared or measured how many."""
 _MOST_HEADS: Final = 24
@@ -51,6 +52,8 @@ class Expectations:
     """Cores of a pack."""
     rows_of: RowsOf = guessed_rows
     gauge_of: GaugeOf = lambda cell: None
+    stretch: float | None = None
+    """How much longer than by arithmetic other models take here; None: unknown."""
 
     def rows(self, cell: CellSpec) -> Rows:
         """What the cell sees."""
@@ -62,7 +65,9 @@ class Expectations:
 
     def basis(self, cell: CellSpec) -> str:
         """What the rates of a cell rest on."""
-        return ARITHMETIC if self.gauge_of(cell) is None else GAUGED
+        if self.gauge_of(cell) is not None:
+            return GAUGED
+        return ARITHMETIC if self.stretch is None else SCALED
 
     def rates(self, cell: CellSpec, *, company: int) -> Rates:
         """Seconds of a cell's parts, attributed as in results.
@@ -73,7 +78,9 @@ class Expectations:
         """
         gauge = self.gauge_of(cell)
         if gauge is None:
-            return arithmetic_rates(cell, self.rows_of(cell), self.devices, self.cpus)
+            rates = arithmetic_rates(cell, self.rows_of(cell), self.devices, self.cpus)
+            factor = 1.0 if self.stretch is None else self.stretch
+            return replace(rates, row=rates.row * factor, evaluated=rates.evaluated * factor)
         return Rates(
             row=step_seconds(gauge, company) / cell.recipe.batch_size,
             step=0.0,

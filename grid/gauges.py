@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 from grid.devices import Devices, gpu_count
@@ -52,6 +53,22 @@ class Gauges:
         if key not in self._known:
             self._known[key] = read_gauge(self._cache, key)
         return self._known[key]
+
+    def stretch(self, cells: Iterable[CellSpec], arithmetic: Callable[[CellSpec], float]) -> float | None:
+        """How much longer than by arithmetic steps take here: the median over kinds that were measured.
+
+        Args:
+            cells: of a plan.
+            arithmetic: seconds of one training row of a cell.
+        Returns:
+            a factor; None: nothing was measured.
+        """
+        ratios: dict[int, float] = {}
+        for cell in cells:
+            gauge = self.of(cell)
+            if gauge is not None and id(gauge) not in ratios and cell.strategy is not Strategy.HEAD:
+                ratios[id(gauge)] = gauge.step_seconds / cell.recipe.batch_size / arithmetic(cell)
+        return median(ratios.values()) if ratios else None
 
     def wishes(self, cells: Iterable[CellSpec], seconds: Callable[[CellSpec], float]) -> tuple[Wish, ...]:
         """Kinds that were not measured yet, those that take longest first.

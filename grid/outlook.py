@@ -15,6 +15,7 @@ from grid.cost_model import CostModel, device_kind
 from grid.data_needs import announce_data
 from grid.data_sizes import DataSizes
 from grid.devices import Devices, local_devices
+from grid.estimate import arithmetic_rates
 from grid.expectations import Expectations
 from grid.gauges import Gauges
 from grid.gpu_table import devices_of
@@ -41,6 +42,9 @@ from jobs.errors import ConfigError, EnvironmentProblem, FineGridError, Problem
 from jobs.hub_pins import write_pin
 from jobs.spec import CellSpec
 from jobs.storage import Layout, cache_root
+
+MOST_LOOKED_AT = 2_000
+"""Cells among which measured kinds are looked for, to scale the estimates of others."""
 
 
 class PreflightRefused(EnvironmentProblem):
@@ -123,8 +127,11 @@ class Outlook:
 
     def expectations(self, devices: Devices, cpus: int) -> Expectations:
         """What cells take before any of their kind is done."""
-        gauges = Gauges(cache_root(), devices, cpus, self.sizes.of)
-        return Expectations(devices=devices, cpus=cpus, rows_of=self.sizes.of, gauge_of=gauges.of)
+        gauges, rows_of = Gauges(cache_root(), devices, cpus, self.sizes.of), self.sizes.of
+        stretch = gauges.stretch(
+            self.coming[:MOST_LOOKED_AT], lambda cell: arithmetic_rates(cell, rows_of(cell), devices, cpus).row
+        )
+        return Expectations(devices=devices, cpus=cpus, rows_of=rows_of, gauge_of=gauges.of, stretch=stretch)
 
     @property
     def pack_cpus(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from grid.expectations import ARITHMETIC
+from grid.expectations import ARITHMETIC, SCALED
 from grid.gauges import Gauges, budget_s, measure
 from grid.outlook import Outlook
 from grid.store import peek
@@ -24,7 +24,7 @@ def gauged(outlook: Outlook, people: Console) -> Outlook:
         starts a process that trains slices of models, and keeps what it measures in the cache folder.
     """
     seconds = budget_s()
-    rough = [pack for pack in outlook.plan.packs if pack.basis.startswith(ARITHMETIC)]
+    rough = [pack for pack in outlook.plan.packs if pack.basis.startswith((ARITHMETIC, SCALED))]
     if outlook.options.on is not None or not seconds or not rough:
         return outlook
     gauges = Gauges(cache_root(), outlook.devices, outlook.pack_cpus, outlook.sizes.of)

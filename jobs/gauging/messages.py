@@ -43,6 +43,7 @@ class Gauge:
     process_bytes: int
     """Of a process with all libraries and no model."""
     base_bytes: int
+    """With the working copies that its first steps leave behind."""
     cell_bytes: int
     """What another cell in flight takes."""
 

@@ -12,13 +12,15 @@ from transformers import AutoModel
 from jobs.data import builtin
 from jobs.errors import UserError
 from jobs.models.families import Family
-from jobs.models.tiny_tokenizer import save_tiny_tokenizer, tiny_vocabulary
+from jobs.models.tiny_tokenizer import save_tiny_tokenizer
 
 WHOLE_PARAMETERS = 30_000_000
 """Models with no more weights than these in their layers are gauged whole."""
 MOST_EMBEDDINGS = 60_000_000
 """Embeddings that are trained are not cut; larger ones take too long to make."""
 MOST_POSITIONS = 1024
+_ADDED_TOKENS = 8
+"""Some tokenizer classes add tokens of their own when they read the files."""
 
 
 def layer_parameters(config: Any) -> tuple[int, int]:
@@ -55,14 +57,13 @@ def write_slice(config: Any, folder: Path, *, layers: int, family: Family, keeps
     config.num_hidden_layers = layers
     if getattr(config, "layer_types", None):
         config.layer_types = list(config.layer_types)[:layers]
-    tokens = len(tiny_vocabulary(words))
-    if keeps_vocabulary:
-        tokens = max(tokens, int(config.vocab_size))
-        if tokens * int(config.hidden_size) > MOST_EMBEDDINGS:
-            raise UserError(f"{tokens:,} trained embeddings are too many for a quick look")
-    config.vocab_size, config.pad_token_id, config.bos_token_id, config.eos_token_id = tokens, 0, None, None
+    embedded = int(config.vocab_size) if keeps_vocabulary else 0
+    if embedded * int(config.hidden_size) > MOST_EMBEDDINGS:
+        raise UserError(f"{embedded:,} trained embeddings are too many for a quick look")
     folder.mkdir(parents=True)
     positions = min(int(getattr(config, "max_position_embeddings", MOST_POSITIONS)), MOST_POSITIONS)
-    save_tiny_tokenizer(folder, words, frame_texts=family.pooling == "first", max_length=positions)
+    known = save_tiny_tokenizer(folder, words, frame_texts=family.pooling == "first", max_length=positions)
+    config.vocab_size, config.pad_token_id = max(known + _ADDED_TOKENS, embedded), 0
+    config.bos_token_id = config.eos_token_id = None
     AutoModel.from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
-    return len(tiny_vocabulary(words))
+    return known

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -221,23 +220,19 @@ def _extrapolated(one: _Figures, two: _Figures, layers: int) -> _Figures:
 
 
 def _as_gauge(found: _Figures, start_s: float, process_bytes: int, cut_bytes: int) -> Gauge:
+    first, last = found.measured[0], found.measured[-1]
     best = min(found.measured, key=lambda each: each.step_seconds / each.cells)
+    # The first steps of a base also touch its weights and make working copies of them, which stay for all cells.
+    cell_bytes = max(0, (last.peak_bytes - found.base_bytes) // last.cells)
     return Gauge(
         step_seconds=best.step_seconds / best.cells,
         cells=best.cells,
-        alone_seconds=found.measured[0].step_seconds,
+        alone_seconds=first.step_seconds,
         inference_seconds=found.inference_seconds,
         feature_seconds=found.feature_seconds,
         start_seconds=start_s,
         load_seconds=found.load_seconds,
         process_bytes=process_bytes,
-        base_bytes=found.base_bytes + cut_bytes,
-        cell_bytes=_cell_bytes(found.measured, found.base_bytes),
+        base_bytes=max(found.base_bytes, first.peak_bytes - cell_bytes) + cut_bytes,
+        cell_bytes=cell_bytes,
     )
-
-
-def _cell_bytes(measured: Sequence[Measured], base_bytes: int) -> int:
-    first, last = measured[0], measured[-1]
-    if first.cells == last.cells:
-        return max(0, first.peak_bytes - base_bytes)
-    return max(0, (last.peak_bytes - first.peak_bytes) // (last.cells - first.cells), first.peak_bytes - base_bytes)

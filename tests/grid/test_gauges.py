@@ -112,3 +112,12 @@ def test_what_could_not_be_measured_is_said_once(tmp_path: Path, monkeypatch: py
     assert measure(wishes, cache=tmp_path, seconds=5.0, say=print) == ["no torch here"]
     assert measure((), cache=tmp_path, seconds=5.0, say=print) == []
     assert measure(wishes, cache=tmp_path, seconds=0.0, say=print) == []
+
+
+def test_other_models_scale_the_arithmetic_of_those_that_were_not_measured(tmp_path: Path) -> None:
+    book = known(tmp_path)
+    assert book.stretch(CELLS, lambda cell: 0.001) is None
+    (wish, *_) = book.wishes(CELLS, lambda cell: 1.0)
+    keep_gauge(tmp_path, wish.key, GAUGE)
+    per_row = GAUGE.step_seconds / CELLS[0].recipe.batch_size
+    assert known(tmp_path).stretch(CELLS, lambda cell: per_row / 7) == pytest.approx(7.0)

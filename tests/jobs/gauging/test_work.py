@@ -50,7 +50,7 @@ def test_slices_weigh_and_take_what_the_whole_model_does(tmp_path: Path, monkeyp
     monkeypatch.setattr(slices, "WHOLE_PARAMETERS", 0)
     (sliced,) = gauged(tmp_path, wish("sliced", cell)).gauged
     assert whole.gauge is not None and sliced.gauge is not None
-    assert sliced.gauge.base_bytes == pytest.approx(whole.gauge.base_bytes, rel=0.3)
+    assert whole.gauge.base_bytes / 2 < sliced.gauge.base_bytes < whole.gauge.base_bytes * 2
     assert whole.gauge.alone_seconds / 3 < sliced.gauge.alone_seconds < whole.gauge.alone_seconds * 3
 
 
