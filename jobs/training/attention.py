@@ -138,9 +138,8 @@ class _RaggedAttention(torch.autograd.Function):
             bias = plan.biases[place]
             if bias is not None:
                 scores.view(texts, plan.heads, queries, width).add_(bias)
-            # In the compute type: sums are float32 inside, and a copy in float32 takes four times as long.
-            weights.append(torch.softmax(scores, dim=-1))
-            dropped.append(_dropped(weights[-1], plan.multipliers[place]))
+            weights.append(torch.softmax(scores, dim=-1, dtype=torch.float32))
+            dropped.append(_dropped(weights[-1].to(v.dtype), plan.multipliers[place]))
             torch.bmm(dropped[-1], v, out=out)
         ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *dropped, *caps)
         ctx.plan = plan
@@ -162,8 +161,8 @@ class _RaggedAttention(torch.autograd.Function):
         looked = zip(*(plan.split(x, is_query=False) for x in (k_PD, v_PD, gk_PD, gv_PD)), strict=True)
         for place, ((q, go, gq), (k, v, gk, gv)) in enumerate(zip(asked, looked, strict=True)):
             torch.bmm(dropped[place].transpose(1, 2), go, out=gv)
-            gp = _dropped(torch.bmm(go, v.transpose(1, 2)), plan.multipliers[place])
-            gs = torch._softmax_backward_data(gp, weights[place], -1, q.dtype)
+            gp = _dropped(torch.bmm(go, v.transpose(1, 2)), plan.multipliers[place]).float()
+            gs = torch._softmax_backward_data(gp, weights[place], -1, torch.float32).to(q.dtype)
             if plan.softcap is not None:
                 gs = gs * (1.0 - caps[place] * caps[place])
             torch.bmm(gs, k, out=gq)

@@ -117,12 +117,13 @@ def _placed(y_NO: Tensor, out: Tensor | None) -> Tensor:
     return y_NO if out is None else out.copy_(y_NO)
 
 
-def plain_weight(module: nn.Module) -> Tensor | None:
-    """The weight [O, I] of a frozen layer that multiplies with it as it stands; None for 4-bit and trained layers."""
-    kind = type(module)
-    if kind is not nn.Linear and not isinstance(module, Conv1D):
+def plain_product(module: nn.Module) -> tuple[Tensor, Tensor | None] | None:
+    """Weight [O, I] and bias of a frozen layer that multiplies with them as they are, else None: 4-bit, trained."""
+    is_transposed = isinstance(module, Conv1D)
+    if not is_transposed and type(module) is not nn.Linear:
         return None
-    weight, bias = module.weight, module.bias
+    weight: Tensor = module.weight  # type: ignore[assignment]
+    bias: Tensor | None = module.bias  # type: ignore[assignment]
     if weight.requires_grad or (bias is not None and bias.requires_grad):
         return None
-    return weight.detach() if kind is nn.Linear else weight.detach().t()
+    return weight.detach().t() if is_transposed else weight.detach(), bias

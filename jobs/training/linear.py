@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from jobs.training.dropout import DropoutSites, PackState
-from jobs.training.frozen import FrozenProduct, plain_weight
+from jobs.training.frozen import FrozenProduct, plain_product
 from jobs.training.low_rank import add_low_rank
 from jobs.training.ragged import Rows
 
@@ -63,10 +63,10 @@ class PackedLinear(nn.Module):
 
     def _frozen(self, x_1NI: Tensor, rows: Rows) -> Tensor:
         """The layer itself; each group of cells goes through a product of its own."""
-        weight_OI = plain_weight(self.base)
-        if weight_OI is not None:
-            if self._product is None or not self._product.is_of(weight_OI):
-                self._product = FrozenProduct(weight_OI, self.base.bias, reorders=self._reorders)
+        plain = plain_product(self.base)
+        if plain is not None:
+            if self._product is None or not self._product.is_of(plain[0]):
+                self._product = FrozenProduct(*plain, reorders=self._reorders)
             return self._product(x_1NI, rows.groups)
         if len(rows.groups) == 1:
             y_1NO: Tensor = self.base(x_1NI)

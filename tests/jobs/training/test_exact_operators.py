@@ -103,14 +103,14 @@ def test_attention_of_a_text_keeps_its_bits_whatever_texts_share_its_bucket(
 
 def attention_products(q: Tensor, k: Tensor, v: Tensor, go: Tensor) -> list[Tensor]:
     scores = torch.bmm(q, k.transpose(1, 2))
-    weights = torch.softmax(scores, dim=-1)
-    gv = torch.bmm(weights.transpose(1, 2), go)
-    gp = torch.bmm(go, v.transpose(1, 2))
-    gs = torch._softmax_backward_data(gp, weights, -1, q.dtype)
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32)
+    gv = torch.bmm(weights.to(v.dtype).transpose(1, 2), go)
+    gp = torch.bmm(go, v.transpose(1, 2)).float()
+    gs = torch._softmax_backward_data(gp, weights, -1, torch.float32).to(q.dtype)
     return [
         scores,
         weights,
-        torch.bmm(weights, v),
+        torch.bmm(weights.to(v.dtype), v),
         gv,
         gs,
         torch.bmm(gs, k),

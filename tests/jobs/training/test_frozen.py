@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from jobs.training import frozen
-from jobs.training.frozen import FrozenProduct, plain_weight
+from jobs.training.frozen import FrozenProduct, plain_product
 from jobs.training.prepare import _reordered_bytes
 from jobs.training.ragged import CellGroup
 from jobs.training.rows import padded_places
@@ -84,11 +84,11 @@ def test_a_changed_weight_is_seen() -> None:
     assert not product.is_of(layer.weight), "else a reloaded base would go on with its old numbers"
 
 
-def test_trained_layers_have_no_plain_weight() -> None:
+def test_trained_layers_have_no_plain_product() -> None:
     layer = nn.Linear(4, 3)
-    assert plain_weight(layer) is None and plain_weight(nn.LayerNorm(4)) is None
-    weight = plain_weight(layer.requires_grad_(False))
-    assert weight is not None and weight.shape == (3, 4)
+    assert plain_product(layer) is None and plain_product(nn.LayerNorm(4)) is None
+    plain = plain_product(layer.requires_grad_(False))
+    assert plain is not None and plain[0].shape == (3, 4) and plain[1] is not None
 
 
 def test_copies_of_large_bases_are_not_made() -> None:
