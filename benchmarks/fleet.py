@@ -24,11 +24,12 @@ from typing import Any
 from grid.cells import declared_cells
 from grid.config import check_document
 from grid.devices import Devices, NodeKind
-from grid.estimate import GPU_FLOPS, cell_flops, cell_seconds, training_steps
+from grid.estimate import GPU_FLOPS, cell_flops, cell_seconds
 from grid.plan import base_key, make_plan
 from grid.queue import Batch, Queue
 from grid.resolve import OfflineResolver
 from grid.splitting import Splitter
+from grid.workload import training_steps
 from jobs.spec import CellSpec, CommandKind, Event, EventKind, PackedCell, PackSpec
 
 START_S = 15.0
