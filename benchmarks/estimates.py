@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -64,13 +65,13 @@ CALIBRATION = (
     Group(name="lora alone, large", strategy="lora", labels=(16,), samples=(800,)),
 )
 REST = (
-    Group(name="lora pack", strategy="lora", labels=(2, 4, 8, 16), samples=(100, 300, 600), epochs=2),
-    Group(name="qlora pack", strategy="qlora", labels=(2, 8), samples=(100, 400)),
-    Group(name="head pack", strategy="head", labels=(4, 16), samples=(200, 800), epochs=3),
-    Group(name="full pack", strategy="full", labels=(2, 8), samples=(100, 400)),
+    Group(name="lora pack", strategy="lora", labels=(2, 4, 8, 16), samples=(100, 500), epochs=2),
+    Group(name="qlora pack", strategy="qlora", labels=(2, 8), samples=(100, 400), epochs=2),
+    Group(name="head pack", strategy="head", labels=(4, 16), samples=(200, 800), epochs=5),
+    Group(name="full pack", strategy="full", labels=(2, 8), samples=(100, 240)),
     Group(name="qlora alone", strategy="qlora", labels=(4,), samples=(320,), epochs=2),
-    Group(name="head alone", strategy="head", labels=(2,), samples=(640,), epochs=2),
-    Group(name="full alone", strategy="full", labels=(16,), samples=(160,), epochs=2),
+    Group(name="head alone", strategy="head", labels=(2,), samples=(800,), epochs=5),
+    Group(name="full alone", strategy="full", labels=(16,), samples=(160,)),
 )
 QUICK = (Group(name="lora pack", strategy="lora", labels=(2, 4), samples=(20, 40)),)
 
@@ -119,9 +120,9 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """
     facts, started = machine_facts(), time.monotonic()
     calibration, rest = (CALIBRATION, REST) if not options.quick else (_small(CALIBRATION), QUICK)
-    with tempfile.TemporaryDirectory(prefix="finegrid-estimates-") as folder:
-        bench = Bench(folder=Path(folder), config=_write_config(Path(folder), options), uses_ray=options.ray)
-        before = {group.name: _planned(bench, group, "before", Path(folder, "nothing")) for group in calibration + rest}
+    with _folder(options) as folder:
+        bench = Bench(folder=folder, config=_write_config(folder, options), uses_ray=options.ray)
+        before = {group.name: _planned(bench, group, "before", folder / "nothing") for group in calibration + rest}
         for group in calibration:
             _run(bench, group)
         after = {group.name: _planned(bench, group, "after three cells") for group in rest}
@@ -143,6 +144,17 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         },
         "machine": facts,
     }
+
+
+@contextmanager
+def _folder(options: argparse.Namespace) -> Iterator[Path]:
+    """Where everything lies: the caller's folder, in which a benchmark that was ended goes on, or a temporary one."""
+    if options.folder is None:
+        with tempfile.TemporaryDirectory(prefix="finegrid-estimates-") as folder:
+            yield Path(folder)
+    else:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        yield options.folder.absolute()
 
 
 def _small(groups: Iterable[Group]) -> tuple[Group, ...]:
@@ -174,11 +186,17 @@ def _write_config(folder: Path, options: argparse.Namespace) -> Path:
 
 
 def _planned(bench: Bench, group: Group, when: str, store: Path | None = None) -> dict[str, Any]:
+    """What a plan says; kept, because it could not be made again once there are results."""
+    kept = bench.folder / "plans" / f"{when} {group.name}.json".replace(" ", "-").replace(",", "")
+    if kept.exists():
+        return dict(json.loads(kept.read_text("utf-8")))
     started = time.monotonic()
     plan = json.loads(bench.command(group, "--dry-run", store=store))
     seconds = time.monotonic() - started
     _say(f"planned {when}: {group.name}, {seconds:.1f} s, about {plan['estimated_seconds']:.0f} s")
-    return {**plan, "planning_seconds": round(seconds, 2)}
+    kept.parent.mkdir(exist_ok=True)
+    kept.write_text(json.dumps({**plan, "planning_seconds": round(seconds, 2)}), "utf-8")
+    return _planned(bench, group, when)
 
 
 def _run(bench: Bench, group: Group) -> None:
@@ -294,6 +312,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--model", required=True, help="model folder, or tiny-FAMILY")
     parser.add_argument("--data", required=True, help="folder of GoEmotions, or builtin")
     parser.add_argument("--ray", action="store_true", help="packs side by side under Ray; default: --local")
+    parser.add_argument("--folder", type=Path, help="keep everything here; the same command again goes on")
     parser.add_argument("--quick", action="store_true", help="a few small cells, to see that it works")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     parser.add_argument("--out", type=Path, help="write the JSON to a file as well")

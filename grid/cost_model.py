@@ -135,9 +135,11 @@ class CostModel:
             has_spare: there is a core for the process that reloads finished cells.
         """
         training = seconds / self.expectations.engines(cells[0])
-        overhead = self.expectations.overhead_seconds(cells, training, is_fresh=is_fresh, has_spare=has_spare)
-        form = "" if cells[0].model is None else kind_of(cells[0], device)[2]
-        return training + overhead * self._overhead_stretch.get(form, 1.0)
+        kind = kind_of(cells[0], device)
+        overhead = self.expectations.overhead_seconds(
+            cells, training, is_fresh=is_fresh, has_spare=has_spare, is_probed=kind in self._by_kind
+        )
+        return training + overhead * (1.0 if cells[0].model is None else self._overhead_stretch.get(kind[2], 1.0))
 
     def memory_bytes(self, cells: Sequence[CellSpec], device: str) -> int:
         """The most that a pack takes of a device: as expected, moved by what measured packs took more or less."""

@@ -18,8 +18,6 @@ ARITHMETIC: Final = "arithmetic alone"
 SCALED: Final = "arithmetic, scaled to steps of other models on this machine"
 GAUGED: Final = "steps measured on this machine"
 """Basis of an estimate from a gauge."""
-_CELL_S: Final = 0.15
-"""Setting a cell up, copying its best state: what no step contains."""
 _START_S: Final = 6.0
 _LOAD_S_A_GIB: Final = 1.5
 _LAST_S: Final = 1.0
@@ -30,12 +28,12 @@ _PROBE_S: Final = 2.5
 """Most that each part of a cost probe takes, more or less (`jobs.training.cost_probe`)."""
 _SEARCH_S: Final = 5.0
 """Most that the search for slots takes, more or less (`jobs.training.slot_probe`)."""
-_HOST_BYTES: Final = 180_000_000
+_HOST_BYTES: Final = 300_000_000
 """What a pack's process holds beside torch: libraries of Ray or of the driver, rows, tokens."""
 _MOST_SLOTS: Final = 12
 """Cells of a pack taken to be in memory at a time, where nobody declared or measured how many."""
-_MOST_HEADS: Final = 24
-"""As `jobs.training.slot_choice.AUTOMATIC_SLOTS`, for strategy head."""
+_MOST_TOGETHER: Final = 24
+"""As `jobs.training.slot_choice.AUTOMATIC_SLOTS`."""
 _TYPICAL_LAYERS: Final = 20
 _ACTIVATIONS: Final = 34
 """Numbers kept for the backward pass, a token, layer and unit of width (Korthikanti et al., arXiv 2205.05198)."""
@@ -85,7 +83,7 @@ class Expectations:
             row=step_seconds(gauge, company) / cell.recipe.batch_size,
             step=0.0,
             evaluated=gauge.inference_seconds,
-            cell=_CELL_S,
+            cell=0.0,
         )
 
     def seconds(self, cell: CellSpec, *, company: int) -> float:
@@ -100,7 +98,9 @@ class Expectations:
         is_alone = cell.strategy in (Strategy.FULL, Strategy.HEAD) or cell.strategy.is_stock
         return 1 if is_alone or gpu_count(cell.compute.device, self.devices) else max(1, self.cpus)
 
-    def overhead_seconds(self, cells: Sequence[CellSpec], training: float, *, is_fresh: bool, has_spare: bool) -> float:
+    def overhead_seconds(
+        self, cells: Sequence[CellSpec], training: float, *, is_fresh: bool, has_spare: bool, is_probed: bool = False
+    ) -> float:
         """What a pack takes besides training and evaluating its cells.
 
         Args:
@@ -108,6 +108,7 @@ class Expectations:
             training: seconds of that training, as they pass.
             is_fresh: its process starts with it: libraries are still to be imported.
             has_spare: there is a core for the process that reloads finished cells.
+            is_probed: cells of this kind were trained here before, so that their cost probe is not made again.
         """
         first = cells[0]
         if first.model is None:
@@ -115,12 +116,16 @@ class Expectations:
         gauge = self.gauge_of(first)
         start = gauge.start_seconds if gauge else _START_S
         load = gauge.load_seconds if gauge else _LOAD_S_A_GIB * 2 * parameters(first.model)[0] / 2**30
-        before = (start if is_fresh else 0.0) + load + self._features(cells, gauge)
-        before += _probe_seconds(cells, gauge, self.rows_of) if gauge else _PROBE_S
+        features = self._features(cells, gauge)
+        before = (start if is_fresh else 0.0) + load + features
+        if not is_probed:
+            before += _probe_seconds(cells, gauge, self.rows_of) if gauge else _PROBE_S
+        if gauge is not None and _searches_slots(cells):
+            before += min(4 * (1 + 2 + gauge.cells) * gauge.step_seconds + 0.5, _SEARCH_S)
         if not first.compute.reload_check:
             return before + _LAST_S
         if has_spare:  # the last cell waits for the process that reloads it
-            return before + max(0.0, start + load - training) + _LAST_S
+            return before + max(0.0, start + load - training - features) + _LAST_S
         return before + start + load + _PUBLISH_S * len(cells) + _LAST_S
 
     def _features(self, cells: Sequence[CellSpec], gauge: Gauge | None) -> float:
@@ -136,8 +141,10 @@ class Expectations:
             return PROCESS_BYTES if device_is_cpu else 0
         gauge = self.gauge_of(trained[0])
         if gauge is not None:
-            slots = _slots(trained, gauge.cells * self.engines(trained[0]))
-            return gauge.process_bytes + _HOST_BYTES + gauge.base_bytes + slots * gauge.cell_bytes
+            # More cells than were tried train together where four are faster than one.
+            likely = self.engines(trained[0]) if gauge.cells == 1 else _MOST_SLOTS
+            each = max(gauge.cell_bytes, max(self._cell_bytes(cell, device_is_cpu) for cell in trained))
+            return gauge.process_bytes + _HOST_BYTES + gauge.base_bytes + _slots(trained, likely) * each
         slots, process = _slots(trained, _MOST_SLOTS), PROCESS_BYTES if device_is_cpu else 0
         each = max(self._cell_bytes(cell, device_is_cpu) for cell in trained)
         return process + _base_bytes(trained[0], device_is_cpu) + slots * each
@@ -152,7 +159,7 @@ class Expectations:
         adapters = 16 * 4 * rank * width_x_layers
         if cell.strategy is Strategy.HEAD:
             return round(adapters)
-        tokens = cell.recipe.batch_size * self.rows_of(cell).most_tokens
+        tokens = cell.recipe.batch_size * self.rows_of(cell).long_tokens
         return round(adapters + _ACTIVATIONS * tokens * width_x_layers * _width(cell, device_is_cpu))
 
 
@@ -160,29 +167,32 @@ def step_seconds(gauge: Gauge, company: int) -> float:
     """A cell's share of a step with some cells beside it: a + b / n through what was measured alone and in company."""
     if gauge.cells <= 1 or company <= 1:
         return gauge.alone_seconds if company <= 1 else min(gauge.alone_seconds, gauge.step_seconds)
-    together = min(company, gauge.cells)
+    together = min(company, _MOST_TOGETHER)
     shared = (gauge.alone_seconds - gauge.step_seconds) / (1 - 1 / gauge.cells)
     return gauge.alone_seconds - shared * (1 - 1 / together)
 
 
 def _probe_seconds(cells: Sequence[CellSpec], gauge: Gauge, rows_of: RowsOf) -> float:
-    """Cost probe and search for slots, as a pack makes them before its first step."""
+    """The cost probe, as a pack makes it before its first step."""
     first, step = cells[0], gauge.alone_seconds * cells[0].recipe.gradient_accumulation
     seconds = 0.0
     if first.compute.cost_probe and first.candidate is None:
         seconds += min(3 * step, _PROBE_S) + min(10 * step, 2 * _PROBE_S)
         predicted = min(256, rows_of(first).test) * (gauge.inference_seconds + gauge.feature_seconds)
         seconds += min(3 * predicted, 2 * _PROBE_S)
-    if first.strategy.has_adapters and first.compute.slots is None and len(cells) > 2:
-        seconds += min(4 * (1 + 2 + gauge.cells) * gauge.step_seconds + 0.5, _SEARCH_S)
     return seconds
+
+
+def _searches_slots(cells: Sequence[CellSpec]) -> bool:
+    """Whether the pack measures how many of its cells train together."""
+    return cells[0].strategy.has_adapters and cells[0].compute.slots is None and len(cells) > 2
 
 
 def _slots(cells: Sequence[CellSpec], likely: int) -> int:
     first = cells[0]
     if first.strategy is Strategy.FULL or first.strategy.is_stock:
         return 1
-    most = _MOST_HEADS if first.strategy is Strategy.HEAD else max(1, likely)
+    most = _MOST_TOGETHER if first.strategy is Strategy.HEAD else max(1, likely)
     return min(len(cells), first.compute.slots or most)
 
 

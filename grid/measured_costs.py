@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from grid.cost_model import CostModel, MeasuredPack, kind_of, kind_of_device, measured_cells
+from grid.cost_model import CostModel, Kind, MeasuredPack, kind_of, kind_of_device, measured_cells
 from grid.expectations import Expectations
 from grid.store import schema
 from grid.store.places import index_to_read
@@ -128,6 +128,7 @@ def _packs(packs: Mapping[tuple[Any, ...], list[_Done]], expectations: Expectati
     """Wall time of packs beyond the training of their cells; packs of one process follow each other."""
     found = []
     ends: dict[tuple[Any, ...], float] = {}
+    known: set[Kind] = set()
     for cells in sorted(packs.values(), key=lambda own: max(one.ended or 0.0 for one in own)):
         starts = [one.started for one in cells if one.started is not None]
         stops = [one.ended for one in cells if one.ended is not None]
@@ -140,7 +141,10 @@ def _packs(packs: Mapping[tuple[Any, ...], list[_Done]], expectations: Expectati
         own = [one.cell for one in cells]
         measured = measured_cells([(one.cell, one.row) for one in cells], expectations)
         training = sum(one.seconds for one in measured) / expectations.engines(own[0])
-        expected = expectations.overhead_seconds(own, training, is_fresh=is_fresh, has_spare=True)
-        form = kind_of(own[0], kind_of_device(str(cells[0].row["device"] or "")))[2]
-        found.append(MeasuredPack(form=form, overhead=max(stops) - begun - training, expected=expected))
+        kind = kind_of(own[0], kind_of_device(str(cells[0].row["device"] or "")))
+        expected = expectations.overhead_seconds(
+            own, training, is_fresh=is_fresh, has_spare=True, is_probed=kind in known
+        )
+        known.add(kind)
+        found.append(MeasuredPack(form=kind[2], overhead=max(stops) - begun - training, expected=expected))
     return tuple(found)

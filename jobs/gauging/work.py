@@ -6,8 +6,10 @@ two layers are measured, and the others follow from the difference.
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,6 +38,10 @@ from jobs.work_process import Say
 
 COUNTS = (1, 4)
 """Cells in one engine that are tried."""
+WARM_UP_STEPS = 2
+STEPS = 10
+STEPS_BUDGET_S = 0.7
+"""No further step is begun after this time, except for one after those for warming up."""
 TEST_TEXTS = 48
 _CPU = torch.device("cpu")
 
@@ -119,11 +125,14 @@ def _measured(wish: Wish, compute: ComputeSpec, config: object, folder: Path, la
     torch.set_num_threads(
         wish.threads if is_alone or (cell.strategy is Strategy.HEAD and compute.numerics != "exact") else 1
     )
-    sample = Sample(packed=_packed(wish, compute), data=_made_up(wish, highest))
+    packed = _packed(wish, compute)
+    sample = Sample(packed=packed, data=_made_up(wish, highest, wish.lengths))
+    usual = _made_up(wish, highest, (round(sum(wish.lengths) / len(wish.lengths)),))
     measured = tuple(
-        measure_one([sample], base, count, clock=clock_s) for count in (COUNTS[:1] if is_alone else COUNTS)
+        replace(measure_one([sample], base, count), step_seconds=_timed_steps(packed, usual, base, count))
+        for count in (COUNTS[:1] if is_alone else COUNTS)
     )
-    inference_s, feature_s = _timed_inference(sample, base)
+    inference_s, feature_s = _timed_inference(packed, sample.data, base)
     figures = _Figures(
         layers=layers,
         measured=measured,
@@ -137,24 +146,50 @@ def _measured(wish: Wish, compute: ComputeSpec, config: object, folder: Path, la
     return figures
 
 
+def _timed_steps(packed: PackedCell, data: CellData, base: Base, count: int) -> float:
+    """Median seconds of a step of some cells on texts of equal length, whose kernels are made once.
+
+    Texts of many lengths would meet new shapes in most of so few steps, which in a cell's training are rare.
+    """
+    runs = [start_cell(packed, data, base) for _ in range(count)]
+    for place, run in enumerate(runs):
+        run.packed = replace(packed, cell=replace(packed.cell, cell_id=f"gauge-{place}"))
+    layout = None if base.compute.numerics == "exact" else RowLayout([run.shapes for run in runs])
+    engine = engine_class(packed.cell.strategy, base)(base, layout, slots=count)
+    try:
+        for run in runs:
+            engine.admit(run)
+        seconds: list[float] = []
+        while len(seconds) < WARM_UP_STEPS + STEPS and (len(seconds) <= WARM_UP_STEPS or sum(seconds) < STEPS_BUDGET_S):
+            started = clock_s()
+            engine.step()
+            seconds.append(clock_s() - started)
+    finally:
+        engine.begin_steps_anew()
+        for run in engine.live:
+            engine.release(run)
+    return statistics.median(seconds[WARM_UP_STEPS:])
+
+
 def clock_s(device: torch.device = _CPU) -> float:
     """Seconds of work: of the processor with one thread, so that a busy machine makes no cell look dearer."""
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 
 
 def _packed(wish: Wish, compute: ComputeSpec) -> PackedCell:
-    recipe = replace(wish.cell.recipe, epochs=1, gradient_accumulation=1, resample=None, class_weights="none")
+    plain = {"gradient_accumulation": 1, "resample": None, "class_weights": "none", "length_bucketing": None}
+    recipe = replace(wish.cell.recipe, learning_rate=0.0, epochs=WARM_UP_STEPS + STEPS, **plain)
     cell = replace(wish.cell, cell_id="gauge", compute=compute, recipe=recipe)
     return PackedCell(cell=cell, epoch=1, attempt=1)
 
 
-def _made_up(wish: Wish, highest_token: int) -> CellData:
-    """Texts of random tokens with the lengths of real ones."""
+def _made_up(wish: Wish, highest_token: int, of_lengths: Sequence[int]) -> CellData:
+    """Texts of random tokens with given lengths."""
     rng = np.random.default_rng(0)
     cell = wish.cell
     labels = min(cell.data.num_labels or 8, 64)
     rows = {"train": max(16, 4 * cell.recipe.batch_size), "validation": 2, "test": TEST_TEXTS}
-    lengths = {name: rng.permutation(np.resize(np.array(wish.lengths), count)) for name, count in rows.items()}
+    lengths = {name: rng.permutation(np.resize(np.array(of_lengths), count)) for name, count in rows.items()}
     tokens = {
         name: tuple(rng.integers(5, highest_token, max(1, int(length))).astype(np.int32) for length in own)
         for name, own in lengths.items()
@@ -175,19 +210,20 @@ def _made_up(wish: Wish, highest_token: int) -> CellData:
     )
 
 
-def _timed_inference(sample: Sample, base: Base) -> tuple[float, float]:
+def _timed_inference(packed: PackedCell, data: CellData, base: Base) -> tuple[float, float]:
     """Seconds to evaluate a text, and, of strategy head, to see it through the base."""
-    run = start_cell(sample.packed, sample.data, base)
+    run = start_cell(packed, data, base)
     layout = None if base.compute.numerics == "exact" else RowLayout([run.shapes])
-    engine = engine_class(sample.packed.cell.strategy, base)(base, layout, slots=1)
+    engine = engine_class(packed.cell.strategy, base)(base, layout, slots=1)
     feature_s = 0.0
     if isinstance(engine, HeadEngine):
-        texts = sample.data.tokens["test"]
-        engine.features(texts[:1])
+        texts = data.tokens["test"]
+        engine.features([text[::-1] for text in texts])  # others of the same lengths
         started = clock_s()
         engine.features(texts)
-        feature_s = (clock_s() - started) / (len(texts) - 1)
+        feature_s = (clock_s() - started) / len(texts)
     engine.admit(run)
+    engine.predict([run], "test")
     started = clock_s()
     engine.predict([run], "test")
     inference_s = (clock_s() - started) / TEST_TEXTS

@@ -31,7 +31,7 @@ from jobs.training.solo_costs import cost_settings
 log = logging.getLogger(__name__)
 
 CACHE_FOLDER = "slots"
-SEARCH_VERSION = 1
+SEARCH_VERSION = 2
 """Raised when a measurement or its use changes: what is in the cache is then measured anew."""
 MOST_SAMPLES = 4
 """Different cells that are copied; their rows have to be loaded before anything trains."""

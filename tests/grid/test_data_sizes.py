@@ -33,7 +33,7 @@ def test_lengths_are_counted_from_short_to_long_and_cut_at_the_most(tmp_path: Pa
     long = [f"long {place} " + "word " * 400 for place in range(10)]
     rows = DataSizes(tmp_path).of(of_file(tmp_path, texts(30, 2) + long))
     assert len(rows.lengths) == LENGTHS and list(rows.lengths) == sorted(rows.lengths)
-    assert rows.lengths[0] < 10 and rows.most_tokens == 64
+    assert rows.lengths[0] < 10 and rows.long_tokens == 64
     assert rows.guesses == ()
 
 

@@ -219,6 +219,8 @@ def test_memory_is_that_of_the_longest_texts_and_time_that_of_ordinary_ones(
     longest = np.sort(data.train_lengths)[::-1][: RECIPE.batch_size * (1 + slot_probe.TIMED_STEPS)]
     assert tokens[0] >= RECIPE.batch_size * longest.min()
     ordinary = data.train_lengths[: RECIPE.batch_size * (1 + slot_probe.TIMED_STEPS)]
-    assert len(tokens) == 1 + slot_probe.TIMED_STEPS
+    # twice the same: the second time every kernel is there already
+    assert len(tokens) == 2 * (1 + slot_probe.TIMED_STEPS) and tokens[: len(tokens) // 2] == tokens[len(tokens) // 2 :]
+    tokens = tokens[: len(tokens) // 2]
     assert max(tokens[1:]) <= RECIPE.batch_size * ordinary.max()
     assert sum(tokens[1:]) < tokens[0] * slot_probe.TIMED_STEPS
