@@ -16,7 +16,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.aggregate import DATA_AXES, ordered
-from analysis.crossed import Parts, share_interval, share_parts, unstacked
+from analysis.crossed import Parts, share_interval, share_parts, unstacked, with_hidden
 from analysis.loading import Results
 from analysis.predictions import Answers, Predictions, predictions_of
 
@@ -131,8 +131,9 @@ def estimates(
     numbers = _numbers(results, metric, split)
     groups: dict[tuple[Any, Any], list[dict[str, Any]]] = defaultdict(list)
     arm_axes = tuple(axis for axis in results.axes if axis not in (*DATA_AXES, "seed"))
-    for cell in results.declared.to_dict("records"):
+    for cell in results.declared_cells:
         groups[_point(cell, arm_axes).key, _point(cell, DATA_AXES).key].append(cell)
+    reader.read_ahead((each for cells in groups.values() for each in _by_seed(cells, numbers).values()), metric)
     found = []
     for cells in groups.values():
         arm, column = _point(cells[0], arm_axes), _point(cells[0], DATA_AXES)
@@ -182,10 +183,9 @@ def _point(cell: Mapping[str, Any], axes: Sequence[str]) -> Point:
 
 
 def _numbers(results: Results, metric: str, split: str) -> dict[str, float]:
-    table = results.metrics
-    chosen = table[(table["name"] == metric) & (table["split"] == split) & (table["label"].fillna("") == "")]
-    pairs = zip(chosen["cell_id"], chosen["value"], strict=True)
-    return {cell: float(value) for cell, value in pairs if value is not None and not pd.isna(value)}
+    table = results.numbers(metric, split)
+    rows = zip(table["cell_id"], table["label"], table["value"], strict=True)
+    return {cell: float(value) for cell, label, value in rows if not label and not pd.isna(value)}
 
 
 def _estimate(
@@ -199,10 +199,10 @@ def _estimate(
     predictions: Predictions,
 ) -> Estimate:
     done = [cell for cell in cells if cell["state"] == "done"]
-    by_seed = {int(cell["seed"]): cell for cell in done if cell["cell_id"] in numbers}
-    ids = {seed: str(cell["cell_id"]) for seed, cell in sorted(by_seed.items())}
+    ids = _by_seed(cells, numbers)
     answers = predictions.answers(ids, metric) if ids else None
     failed = sum(cell["state"] == "failed" for cell in cells)
+    counted = set(ids.values())
     values = [numbers[cell_id] for cell_id in ids.values()]
     if answers is not None and len(answers.seeds) == len(ids):
         measured = _NOT_YET
@@ -221,11 +221,17 @@ def _estimate(
         failed=failed,
         not_run=len(cells) - len(done) - failed,
         undefined=len(done) - len(ids),
-        marked=sum(bool(cell["marks"]) for cell in by_seed.values()),
+        marked=sum(bool(cell["marks"]) for cell in done if cell["cell_id"] in counted),
         cells=tuple(ids.values()),
         answers=answers,
         **measured,
     )
+
+
+def _by_seed(cells: Iterable[Mapping[str, Any]], numbers: Mapping[str, float]) -> dict[int, str]:
+    """The done cells that have a number, by seed in their order."""
+    done = [cell for cell in cells if cell["state"] == "done" and cell["cell_id"] in numbers]
+    return dict(sorted({int(cell["seed"]): str(cell["cell_id"]) for cell in done}.items()))
 
 
 _NOT_YET: Final[dict[str, Any]] = dict.fromkeys(("mean", "low", "high", "parts")) | {
@@ -245,8 +251,9 @@ def _with_intervals(found: Sequence[Estimate], level: float) -> tuple[Estimate, 
     for (seeds, rows), indices in shapes.items():
         size = max(1, _ANSWERS_AT_ONCE // (seeds * rows))
         for group in (indices[start : start + size] for start in range(0, len(indices), size)):
-            tables = [answers.scores for index in group if (answers := found[index].answers) is not None]
-            parts = share_parts(np.stack(tables))
+            answers = [each for index in group if (each := found[index].answers) is not None]
+            hidden = [each.hidden_on(each.seeds) for each in answers]
+            parts = with_hidden(share_parts(np.stack([each.scores for each in answers])), hidden)
             low, high = share_interval(parts, level=level)
             for place, (index, each) in enumerate(zip(group, unstacked(parts), strict=True)):
                 done[index] = replace(

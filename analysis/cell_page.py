@@ -140,7 +140,7 @@ def cell_pages(results: Results, facts: Facts, root: Path | None) -> Iterator[Ce
     """
     source = CellSource(results=results, facts=facts, logs=Logs(root))
     wanted = set(paged_cells(results))
-    for cell in results.declared.to_dict("records"):
+    for cell in results.declared_cells:
         if cell["cell_id"] in wanted:
             yield cell_page(source, cell)
 

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from analysis.arms import Covers, Estimate, Point, columns_of, direction_of
-from analysis.crossed import Parts, difference_parts, half_width, p_value, stacked, unstacked
+from analysis.crossed import Parts, difference_parts, half_width, p_value, stacked, unstacked, with_hidden
 from analysis.paired import adjusted, mcnemar
 from analysis.power import Variances, rows_to_detect, seeds_to_detect, smallest_detectable
 from analysis.predictions import Answers, common_rows
@@ -69,6 +69,11 @@ class Comparison:
     parts: Parts | None = None
     alpha_each: float = ALPHA
     """Level at which a comparison is decided whatever the others say: alpha over their number."""
+
+    @property
+    def tells_models(self) -> bool:
+        """Test rows alone tell the trained models apart, although their seeds may not tell the arms apart."""
+        return not self.is_equivalent and self.seeds > 1 and self.p_rows is not None and self.p_rows < ALPHA
 
     @property
     def wanted(self) -> float:
@@ -215,15 +220,16 @@ def pair_up(first: Answers, second: Answers) -> Paired | None:
     has_part = len(rows) < max(len(first.row_ids), len(second.row_ids))
     if not seeds or not rows or (has_part and not first.is_row_mean):
         return None
-    return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None])[0]
+    hidden = first.hidden_on(seeds) + second.hidden_on(seeds)
+    return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None], [hidden])[0]
 
 
-def _pair_many(first: NDArray[Any], others: NDArray[Any]) -> list[Paired]:
-    """One arm [seeds, rows] against many [arms, seeds, rows]."""
+def _pair_many(first: NDArray[Any], others: NDArray[Any], hidden: Sequence[float]) -> list[Paired]:
+    """One arm [seeds, rows] against many [arms, seeds, rows], with the variance that the rows do not show [arms]."""
     is_binary = first.dtype == np.bool_
     differences = first.astype(np.int8) - others.astype(np.int8) if is_binary else first - others
     only_first, only_second = (differences > 0).sum(axis=(1, 2)), (differences < 0).sum(axis=(1, 2))
-    parts = unstacked(difference_parts(differences))
+    parts = unstacked(with_hidden(difference_parts(differences), hidden))
     rows_alone = unstacked(difference_parts(differences.mean(axis=1, keepdims=True))) if len(first) > 1 else parts
     return [
         Paired(
@@ -245,14 +251,19 @@ def _pair_all(pairs: Sequence[tuple[Estimate, Estimate]]) -> list[Paired | None]
         first = same[0][0].answers
         others = [second.answers for _, second in same]
         alike = [o is not None and first is not None and _is_alike(first, o) for o in others]
-        together = [o.scores for o, is_alike in zip(others, alike, strict=True) if o is not None and is_alike]
-        done = iter(_pair_many(first.scores, np.stack(together)) if first is not None and together else [])
+        together = [o for o, is_alike in zip(others, alike, strict=True) if o is not None and is_alike]
+        done = iter(_pair_with(first, together) if first is not None and together else [])
         for other, is_alike in zip(others, alike, strict=True):
             if is_alike:
                 found.append(next(done))
             else:
                 found.append(None if first is None or other is None else pair_up(first, other))
     return found
+
+
+def _pair_with(first: Answers, others: Sequence[Answers]) -> list[Paired]:
+    hidden = [first.hidden_on(first.seeds) + other.hidden_on(other.seeds) for other in others]
+    return _pair_many(first.scores, np.stack([other.scores for other in others]), hidden)
 
 
 def _is_alike(first: Answers, second: Answers) -> bool:

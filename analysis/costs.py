@@ -155,6 +155,9 @@ def pareto_sets(
     return tuple(sets)
 
 
+_NOUNS: Final = {"trainable_parameters": " trained parameters", "total_parameters": " parameters"}
+
+
 def _text(
     column: Point,
     cost: str,
@@ -169,7 +172,8 @@ def _text(
             verdict = verdicts.get((column.key, frozenset((cheaper.arm.key, point.arm.key))))
             is_shown = verdict in (Verdict.FIRST, Verdict.SECOND)
             known = f", {'shown' if is_shown else 'not shown'} to be better than the one before"
-        steps.append(f"{point.arm.title} ({100 * point.score:.1f} % at {cost_text(cost, point.costs[cost])}{known})")
+        price = cost_text(cost, point.costs[cost]) + _NOUNS.get(cost, "")
+        steps.append(f"{point.arm.title} ({100 * point.score:.1f} % at {price}{known})")
     rest = f" Not measured, so not compared: {'; '.join(arm.title for arm in unmeasured)}." if unmeasured else ""
     return f"{column.title}: nothing scores more for less than {'; '.join(steps)}.{rest}"
 

@@ -21,7 +21,7 @@ small quantile. docs/statistics.md has the simulations.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
@@ -130,6 +130,18 @@ def parts(
         seeds=seeds,
         rows=rows,
     )
+
+
+def with_hidden(found: Parts, variance: Any) -> Parts:
+    """The same parts with variance between rows that the rows do not show (`analysis.row_scores.hidden_variance`).
+
+    Args:
+        found: parts of one mean or of many.
+        variance: of the mean; one number, or one for each mean.
+    Returns:
+        parts whose row part is larger by it, where there is one seed; several seeds show enough of it themselves.
+    """
+    return replace(found, row_part=found.row_part + np.asarray(variance)) if found.seeds == 1 else found
 
 
 def half_width(found: Parts, *, level: float = 0.95) -> Any:

@@ -68,10 +68,17 @@ class Results:
     folders: Mapping[str, Path] = field(default_factory=dict)
     """Result folder of every done cell, where predictions and curves lie; empty for results that were made up."""
 
-    @property
+    @functools.cached_property
     def declared(self) -> pd.DataFrame:
         """The cells that the config still declares; retired ones stay out of figures."""
         return self.cells[~self.cells["retired"].astype(bool)]
+
+    @functools.cached_property
+    def declared_cells(self) -> tuple[Mapping[str, Any], ...]:
+        """The same, one mapping a cell."""
+        names = list(self.cells.columns)
+        columns = (self.declared[name].tolist() for name in names)
+        return tuple(dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True))
 
     def numbers(self, name: str, split: str) -> pd.DataFrame:
         """The rows of `metrics` under one name and split: looked up, for a large store has a million of others."""

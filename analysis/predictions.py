@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,10 +17,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from analysis.loading import Results
-from analysis.row_scores import ROW_MEANS, row_scores
+from analysis.row_scores import ROW_MEANS, hidden_variance, row_scores
 from jobs.errors import EnvironmentProblem
 
 FILE: Final = "predictions.parquet"
+_FILES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
+"""Threads that read: most of it happens outside of Python."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +45,12 @@ class Answers:
     scores: NDArray[Any]
     """[seeds, rows]: rights and wrongs for accuracy and subset accuracy; else floats whose mean is the metric."""
     metric: str = "accuracy"
+    hidden: tuple[float, ...] = ()
+    """Of each seed, the variance that its rows do not show (`hidden_variance`); empty: none."""
+
+    def hidden_on(self, seeds: Sequence[int]) -> float:
+        """The hidden variance on chosen seeds: that of a single one; several show enough of it themselves."""
+        return self.hidden[self.seeds.index(seeds[0])] if self.hidden and len(seeds) == 1 else 0.0
 
     @property
     def is_row_mean(self) -> bool:
@@ -55,6 +65,16 @@ class Answers:
         return self.scores[np.ix_([self.seeds.index(seed) for seed in seeds], [place[row] for row in row_ids])]
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Kept:
+    """What is kept of a cell's predictions for one metric."""
+
+    test_set: str
+    scores: NDArray[Any]
+    """What its rows add, in the sorted order of their ids."""
+    hidden: float
+
+
 @dataclass
 class Predictions:
     """Reads result folders one file at a time; keeps one number a row and metric, and row ids once a test set."""
@@ -62,7 +82,8 @@ class Predictions:
     folders: Mapping[str, Path]
     split: str = "test"
     _row_ids: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False)
-    _scores: dict[tuple[str, str], tuple[str, NDArray[Any]] | None] = field(default_factory=dict, init=False)
+    _orders: dict[bytes, tuple[str, NDArray[np.intp]]] = field(default_factory=dict, init=False)
+    _scores: dict[tuple[str, str], _Kept | None] = field(default_factory=dict, init=False)
 
     def of(self, cell_id: str) -> CellPredictions | None:
         """All predictions of a cell; None when its folder keeps none.
@@ -102,39 +123,73 @@ class Predictions:
         }
         if not found:
             return None
-        keys = {key for key, _ in found.values()}
+        keys = {kept.test_set for kept in found.values()}
         if len(keys) == 1:
             row_ids = self._row_ids[keys.pop()]
             return Answers(
                 seeds=tuple(found),
                 row_ids=row_ids,
-                scores=np.stack([scores for _, scores in found.values()]),
+                scores=np.stack([kept.scores for kept in found.values()]),
                 metric=metric,
+                hidden=tuple(kept.hidden for kept in found.values()),
             )
-        row_ids = common_rows([self._row_ids[key] for key, _ in found.values()])
+        row_ids = common_rows([self._row_ids[kept.test_set] for kept in found.values()])
         if metric not in ROW_MEANS or not row_ids:
             return None
         chosen = [
-            Answers(seeds=(seed,), row_ids=self._row_ids[key], scores=scores[None]).on((seed,), row_ids)[0]
-            for seed, (key, scores) in found.items()
+            Answers(seeds=(seed,), row_ids=self._row_ids[kept.test_set], scores=kept.scores[None]).on((seed,), row_ids)[
+                0
+            ]
+            for seed, kept in found.items()
         ]
         return Answers(seeds=tuple(found), row_ids=row_ids, scores=np.stack(chosen), metric=metric)
 
-    def _kept(self, cell_id: str, metric: str) -> tuple[str, NDArray[Any]] | None:
-        """Which test set a cell has, and what its rows add to a metric in the sorted order of their ids."""
+    def read_ahead(self, cells: Iterable[str], metric: str) -> None:
+        """Read what `answers` will be asked for, several files at a time: large stores have ten thousand.
+
+        Raises:
+            EnvironmentProblem: a file is there but cannot be read.
+        """
+        with ThreadPoolExecutor(max_workers=_FILES_AT_ONCE) as pool:
+            # In the order asked for, so that of several damaged files the first one is told.
+            for _ in pool.map(lambda cell_id: self._kept(cell_id, metric), cells):
+                pass
+
+    def _kept(self, cell_id: str, metric: str) -> _Kept | None:
         if (cell_id, metric) not in self._scores:
-            found = self.of(cell_id)
-            scores = None if found is None else row_scores(metric, found.labels, found.predicted)
-            if found is None or scores is None:
-                self._scores[cell_id, metric] = None
-            else:
-                order = np.argsort(found.row_ids, kind="stable")
-                row_ids = tuple(found.row_ids[order].tolist())
-                key = hashlib.sha256("\n".join(row_ids).encode()).hexdigest()
-                self._row_ids.setdefault(key, row_ids)
-                kept = scores[order]
-                self._scores[cell_id, metric] = key, kept if kept.dtype == np.bool_ else kept.astype(np.float32)
+            table = self._read(cell_id, with_logits=False)
+            self._scores[cell_id, metric] = None if table is None else self._worked_out(table, metric)
         return self._scores[cell_id, metric]
+
+    def _worked_out(self, table: Any, metric: str) -> _Kept | None:
+        truth, said = _side(table, "label"), _side(table, "predicted")
+        scores = row_scores(metric, truth, said)
+        if scores is None:
+            return None
+        test_set, order = self._sorted(table.column("row_id"))
+        kept = scores[order]
+        return _Kept(
+            test_set=test_set,
+            scores=kept if kept.dtype == np.bool_ else kept.astype(np.float32),
+            hidden=hidden_variance(metric, truth, said),
+        )
+
+    def _sorted(self, row_ids: Any) -> tuple[str, NDArray[np.intp]]:
+        """Which test set some row ids are, and their sorted order; most cells of a store name the same ones."""
+        digest = hashlib.sha256()
+        for chunk in row_ids.chunks:
+            digest.update(f"{chunk.offset} {len(chunk)} ".encode())
+            for buffer in chunk.buffers():
+                digest.update(buffer or b"")
+        written = digest.digest()
+        if written not in self._orders:
+            names = np.asarray(row_ids.to_numpy(zero_copy_only=False))
+            order = np.argsort(names, kind="stable")
+            in_order = tuple(names[order].tolist())
+            key = hashlib.sha256("\n".join(in_order).encode()).hexdigest()
+            self._row_ids.setdefault(key, in_order)
+            self._orders[written] = key, order
+        return self._orders[written]
 
     def _read(self, cell_id: str, *, with_logits: bool) -> Any:
         folder = self.folders.get(cell_id)
@@ -142,7 +197,8 @@ class Predictions:
         if path is None or not path.is_file():
             return None
         try:
-            with pq.ParquetFile(path) as file:
+            # A map of the file: found, opened and read without pyarrow's detour over file systems.
+            with pa.memory_map(str(path)) as source, pq.ParquetFile(source) as file:
                 names = file.schema_arrow.names
                 columns = [name for name in names if with_logits or not name.startswith("logit_")]
                 table = file.read(columns=columns, use_threads=False)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import gc
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final
@@ -44,9 +46,21 @@ def write_report(results: Path, *, out: Path | None = None, questions: Questions
     Side effects:
         makes the folder and replaces files of the same names; equal stores give equal bytes.
     """
-    loaded, facts = load(results), read_facts(results)
-    page = page_of(loaded, facts, questions, root=results)
-    return save(page, facts, out or Layout(results).report, cells=cell_pages(loaded, facts, results))
+    with _rare_collections():
+        loaded, facts = load(results), read_facts(results)
+        page = page_of(loaded, facts, questions, root=results)
+        return save(page, facts, out or Layout(results).report, cells=cell_pages(loaded, facts, results))
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for cycles of garbage rarely: with a million numbers in memory every look takes long and finds nothing."""
+    before = gc.get_threshold()
+    gc.set_threshold(200_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 def save(page: Page, facts: Facts, folder: Path, cells: Iterable[CellPage] = ()) -> list[Path]:

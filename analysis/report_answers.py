@@ -37,7 +37,7 @@ MAJORITY: Final = "majority"
 _COSTS: Final = (DOLLARS, TRAINING_SECONDS, "solo_peak_memory_bytes", "trainable_parameters", "total_parameters")
 _COST_WORDS: Final = {
     DOLLARS: "price",
-    TRAINING_SECONDS: "seconds of training alone",
+    TRAINING_SECONDS: "training time, alone on the device",
     "solo_peak_memory_bytes": "peak memory",
     "trainable_parameters": "trained parameters",
     "total_parameters": "parameters",

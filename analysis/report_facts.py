@@ -14,10 +14,12 @@ import sqlalchemy as sa
 
 from analysis.tuned import TunedArm, read_tuned
 from grid.store import schema
+from jobs.spec import Strategy
 
 CONFIG_FILE: Final = "config.json"
 _HARDWARE: Final = ("device", "gpu", "cpu", "dtype", "base_mode", "numerics", "threads", "system", "python")
 _SPLITS: Final = ("train", "validation", "test")
+_WITHOUT_SELECTION: Final = frozenset(str(one) for one in Strategy if one.is_baseline or one is Strategy.CHAIN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +116,8 @@ def facts_from(
     selected: set[str] = set()
     for row in cells:
         spec = json.loads(row["spec_json"])
-        selected.add(str((spec.get("recipe") or {}).get("select_on")))
+        if spec.get("strategy") not in _WITHOUT_SELECTION:
+            selected.add(str((spec.get("recipe") or {}).get("select_on")))
         result = results.get(row["cell_id"])
         found[row["cell_id"]] = CellFacts(
             title=row["title"],

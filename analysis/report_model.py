@@ -53,6 +53,8 @@ class Page:
     unit: str
     counts: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
+    words: str
+    """What the page calls an arm, a column and a baseline."""
     answers: tuple[Answer, ...]
     heatmap: Heatmap | None
     charts: tuple[Markup, ...]
@@ -106,6 +108,7 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None, 
         unit=style.unit,
         counts=_counts(results, found),
         notes=notes_of(results, found, style, facts),
+        words=_words(found),
         answers=answers,
         heatmap=heatmap(found, standing, style=style, facts=facts, marks=marks, paged=paged) if found else None,
         charts=size_charts(found, style),
@@ -127,10 +130,21 @@ def page_of(results: Results, facts: Facts, questions: Questions | None = None, 
     )
 
 
+def _words(found: Sequence[Estimate]) -> str:
+    """The words that a reader meets first, where they are needed."""
+    said = (
+        "An arm is what is compared: a model with its strategy and settings. A column is what arms are compared on: "
+        "one data set with one number of labels and of rows for training. Differences are in percentage points."
+    )
+    if any(one.is_baseline for one in found):
+        said += " Baselines: majority always says the most frequent label, tfidf is a linear model of word weights."
+    return said if found else ""
+
+
 def _cell_listing(material: Material, facts: Facts, paged: frozenset[str]) -> Listing | None:
     """Cells with pages: id, title, state and score."""
     rows = []
-    for cell in material.results.declared.to_dict("records"):
+    for cell in material.results.declared_cells:
         if cell["cell_id"] in paged:
             score = material.mean_of(material.metric, [cell["cell_id"]])
             text = "" if score is None else material.style.text(score)
@@ -198,10 +212,10 @@ def _tables(
 
 
 def _open_cells(results: Results, facts: Facts) -> Table:
-    cells = results.declared
     rows = [
         (cell["cell_id"], cell_title(cell, facts), cell["state"], cell["kind"], cell["reason"])
-        for cell in cells[cells["state"] != "done"].to_dict("records")
+        for cell in results.declared_cells
+        if cell["state"] != "done"
     ]
     return Table(
         name="not_done",
@@ -212,5 +226,5 @@ def _open_cells(results: Results, facts: Facts) -> Table:
 
 
 def _from_frame(name: str, caption: str, frame: Any) -> Table:
-    rows = tuple(tuple(row) for row in frame.itertuples(index=False, name=None))
+    rows = tuple(zip(*(frame[column].tolist() for column in frame.columns), strict=True))
     return Table(name=name, caption=caption, columns=tuple(str(column) for column in frame.columns), rows=rows)

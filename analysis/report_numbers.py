@@ -20,15 +20,19 @@ PREFERRED: Final = ("accuracy", "f1_macro")
 
 def main_metric(results: Results, select_on: str | None) -> str:
     """The metric of a report: what the recipe selects on, else accuracy, else macro F1, if the store has it."""
-    table = results.metrics
-    whole = table[(table["split"] == SPLIT) & (table["label"].fillna("") == "") & table["value"].notna()]
-    names = set(whole["name"])
+    names = results.names(SPLIT)
     wanted = [select_on] if select_on is not None else []
     for name in (*wanted, *PREFERRED, *sorted(names)):
         style = metric_style(name)
-        if name in names and style.is_share and style.better == "higher":
+        if name in names and style.is_share and style.better == "higher" and _is_there(results, name):
             return str(name)
     return PREFERRED[0]
+
+
+def _is_there(results: Results, name: str) -> bool:
+    """Whether any cell has this number of all its test rows."""
+    table = results.numbers(name, SPLIT)
+    return bool((table["value"].notna() & (table["label"].fillna("") == "")).any())
 
 
 def briefly_named(found: Sequence[Estimate]) -> tuple[Estimate, ...]:

@@ -108,25 +108,28 @@ def _p_text(p: float | None) -> str:
 def label_frame(results: Results, split: str = "test") -> pd.DataFrame:
     """Numbers of single labels with what they belong to: cell_id, name, label, value; empty when none was measured."""
     table = results.metrics
-    chosen = table[(table["split"] == split) & (table["label"].fillna("") != "")]
+    chosen = table[(table["split"] == split) & table["label"].astype(bool)]
     return chosen[["cell_id", "name", "label", "value"]]
 
 
 def label_listings(results: Results, found: Sequence[Estimate], best: Sequence[BestArm]) -> tuple[Listing, ...]:
     """For the best arm of every column, the labels it does best and worst on."""
-    frame = label_frame(results)
-    name = next((name for name in _LABEL_METRICS if name in set(frame["name"])), None)
+    name = next((name for name in _LABEL_METRICS if name in results.names("test")), None)
     if name is None:
         return ()
-    frame = frame[(frame["name"] == name) & frame["value"].notna()]
-    by_cell = {cell: list(zip(g["label"], g["value"], strict=True)) for cell, g in frame.groupby("cell_id", sort=False)}
     places = {(one.arm.key, one.column.key): one for one in found}
+    cells = {cell for top in best for cell in places[top.best.key, top.column.key].cells}
+    frame = results.numbers(name, "test")
+    by_cell: dict[str, list[tuple[str, float]]] = defaultdict(list)
+    for cell, label, value in zip(frame["cell_id"], frame["label"], frame["value"], strict=True):
+        if cell in cells and label and not pd.isna(value):
+            by_cell[cell].append((str(label), float(value)))
     listings = []
     for top in best:
         values: dict[str, list[float]] = defaultdict(list)
         for cell in places[top.best.key, top.column.key].cells:
             for label, value in by_cell.get(cell, ()):
-                values[str(label)].append(float(value))
+                values[label].append(value)
         means = sorted(((statistics.fmean(each), label) for label, each in values.items()), key=lambda x: (-x[0], x[1]))
         if means:
             listings.append(_label_listing(f"{top.column.title}: {top.best.title}", name, means))
@@ -144,7 +147,7 @@ def _label_listing(caption: str, name: str, means: Sequence[tuple[float, str]]) 
 
 def failure_listings(results: Results, facts: Facts) -> tuple[Listing, ...]:
     """What failed, by reason, and which cells; then what was not run to its end."""
-    cells = results.declared.to_dict("records")
+    cells = results.declared_cells
     failed = [cell for cell in cells if cell["state"] == "failed"]
     waiting = [cell for cell in cells if cell["state"] not in ("failed", "done")]
     listings = []
@@ -176,7 +179,7 @@ def cell_title(cell: Mapping[str, Any], facts: Facts) -> str:
     """A cell in words."""
     known = facts.cells.get(cell["cell_id"])
     if known is not None:
-        return known.title
+        return known.title.removeprefix("- ")  # of a baseline, which has no model
     parts = (cell["model"], cell["strategy"], cell["num_labels"], cell["num_samples"], cell["seed"])
     return " ".join(str(part) for part in parts if part is not None)
 

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from analysis.answers import BestArm
-from analysis.comparing import ALPHA, Comparison
+from analysis.comparing import Comparison
 
 Place = tuple[Any, Any]
 """Keys of an arm and of a column."""
@@ -37,15 +37,11 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
         found[top.best.key, top.column.key] = Standing.BEST
         for rival in top.rivals:
             one = by_pair.get((top.column.key, frozenset((top.best.key, rival.key))))
-            found[rival.key, top.column.key] = Standing.MODELS if _is_shown_of_models(one) else Standing.TIED
+            is_below = one is not None and one.tells_models
+            found[rival.key, top.column.key] = Standing.MODELS if is_below else Standing.TIED
         for arm in top.worse:
             found[arm.key, top.column.key] = Standing.WORSE
     return found
-
-
-def _is_shown_of_models(one: Comparison | None) -> bool:
-    """Test rows alone tell the trained models apart, although their seeds do not tell the arms apart."""
-    return one is not None and not one.is_equivalent and one.seeds > 1 and one.p_rows is not None and one.p_rows < ALPHA
 
 
 def tied_with_best(top: BestArm, found: Mapping[Place, Standing]) -> int:

@@ -12,16 +12,17 @@ import argparse
 import itertools
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from analysis.crossed import difference_parts, interval, share_interval, share_parts
-from analysis.row_scores import row_scores
+from analysis.crossed import difference_parts, interval, share_interval, share_parts, with_hidden
+from analysis.row_scores import hidden_variance, row_scores
 from analysis.simulate import SEED
 
 Numbers = NDArray[np.float64]
@@ -111,16 +112,36 @@ def _score(metric: str, hits: Numbers, calls: Numbers, support: Numbers) -> floa
     return float((2 * hits / (calls + support)).mean())
 
 
-def tables(regime: LabelRegime, simulations: int, random: np.random.Generator) -> Iterator[list[Numbers]]:
-    """For each simulation the numbers of rows [seeds, rows] of the arm, and of the second arm if there is one."""
-    levels = [regime.level] if regime.difference is None else [regime.level, regime.level - regime.difference]
-    arms = [_arm(regime, level) for level in levels]
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """Made-up answers on one test set."""
+
+    truth: NDArray[Any]
+    """Class indices [rows], or 0/1 [rows, labels]."""
+    said: tuple[tuple[NDArray[Any], ...], ...]
+    """For each arm and seed, likewise."""
+
+    def numbers(self, metric: str, arm: int) -> Numbers:
+        """What the rows add to a metric of an arm [seeds, rows]."""
+        return np.stack([_numbers(metric, self.truth, said) for said in self.said[arm]])
+
+    def hidden(self, metric: str, arm: int) -> float:
+        """Variance that the rows of the first seed do not show."""
+        return hidden_variance(metric, self.truth, self.said[arm][0])
+
+
+def sheets(regime: LabelRegime, simulations: int, random: np.random.Generator) -> Iterator[Sheet]:
+    """For each simulation the answers of the arm, and of the second arm if there is one."""
+    arms = [_arm(regime, level) for level in _levels(regime)]
     for _ in range(simulations):
-        draw = _multi if regime.is_multi else _single
-        yield draw(regime, arms, random)
+        yield _multi(regime, arms, random) if regime.is_multi else _single(regime, arms, random)
 
 
-def _single(regime: LabelRegime, arms: list[_Arm], random: np.random.Generator) -> list[Numbers]:
+def _levels(regime: LabelRegime) -> list[float]:
+    return [regime.level] if regime.difference is None else [regime.level, regime.level - regime.difference]
+
+
+def _single(regime: LabelRegime, arms: list[_Arm], random: np.random.Generator) -> Sheet:
     truth = np.arange(regime.rows) % regime.labels
     difficulty = regime.row_spread * random.standard_normal(regime.rows)
     logs = np.log(_favours(regime.labels))
@@ -132,9 +153,9 @@ def _single(regime: LabelRegime, arms: list[_Arm], random: np.random.Generator) 
             level = arm.means[truth] + difficulty + arm.seed_spread * random.standard_normal()
             is_right = level + random.standard_normal(regime.rows) > 0
             wrong = np.where(random.random(regime.rows) < 0.5, usual, _other_class(truth, logs, random))
-            seeds.append(_numbers(regime.metric, truth, np.where(is_right, truth, wrong)))
-        found.append(np.stack(seeds))
-    return found
+            seeds.append(np.where(is_right, truth, wrong))
+        found.append(tuple(seeds))
+    return Sheet(truth=truth, said=tuple(found))
 
 
 def _other_class(truth: NDArray[np.int64], logs: Numbers, random: np.random.Generator) -> NDArray[np.int64]:
@@ -144,20 +165,20 @@ def _other_class(truth: NDArray[np.int64], logs: Numbers, random: np.random.Gene
     return np.asarray(scores.argmax(axis=1))
 
 
-def _multi(regime: LabelRegime, arms: list[_Arm], random: np.random.Generator) -> list[Numbers]:
+def _multi(regime: LabelRegime, arms: list[_Arm], random: np.random.Generator) -> Sheet:
     shares, shape = _shares(regime), (regime.rows, regime.labels)
-    truth = random.random(shape) < shares
-    difficulty = (regime.row_spread * random.standard_normal(shape, dtype=np.float32)).astype(np.float32)
+    truth = random.random(shape, dtype=np.float32) < shares
+    difficulty = np.float32(regime.row_spread) * random.standard_normal(shape, dtype=np.float32)
     found = []
     for arm in arms:
-        silent = arm.scale * stats.norm.ppf(_false_calls(shares))
+        silent = (arm.scale * stats.norm.ppf(_false_calls(shares))).astype(np.float32)
         seeds = []
         for _ in range(regime.seeds):
-            level = np.where(truth, arm.means + arm.seed_spread * random.standard_normal(), silent)
-            said = level + difficulty + random.standard_normal(shape, dtype=np.float32) > 0
-            seeds.append(_numbers(regime.metric, truth, said))
-        found.append(np.stack(seeds))
-    return found
+            loud = (arm.means + arm.seed_spread * random.standard_normal()).astype(np.float32)
+            level = np.where(truth, loud, silent) + difficulty
+            seeds.append(level + random.standard_normal(shape, dtype=np.float32) > 0)
+        found.append(tuple(seeds))
+    return Sheet(truth=truth, said=tuple(found))
 
 
 def _numbers(metric: str, truth: NDArray[Any], said: NDArray[Any]) -> Numbers:
@@ -184,17 +205,59 @@ def label_regimes(*, seeds: Sequence[int] = (1, 2, 3, 5, 10)) -> list[LabelRegim
     ]
 
 
-def label_coverage(regime: LabelRegime, simulations: int, random: np.random.Generator) -> float:
-    """Share of simulations whose 95 % interval holds the true score, or the true difference."""
-    levels = [regime.level] if regime.difference is None else [regime.level, regime.level - regime.difference]
-    truths = [true_score(regime, _arm(regime, level)) for level in levels]
-    truth = truths[0] if len(truths) == 1 else truths[0] - truths[1]
-    held = 0
-    for found in tables(regime, simulations, random):
-        one = len(found) == 1
-        low, high = share_interval(share_parts(found[0])) if one else interval(difference_parts(found[0] - found[1]))
-        held += bool(low <= truth <= high)
-    return held / simulations
+def label_coverage(regimes: Sequence[LabelRegime], simulations: int, random: np.random.Generator) -> list[float]:
+    """Shares of simulations whose 95 % interval holds the true score, or the true difference.
+
+    Args:
+        regimes: that differ in metric, seeds and difference only: all look at the same answers, those with fewer seeds
+            at the first ones. Where one has one seed, all have.
+        simulations: how many test sets and trainings are made up.
+        random: where from.
+    Returns:
+        one share a regime.
+    """
+    widest = max(regimes, key=lambda one: (one.difference is not None, one.seeds))
+    truths = [_true_value(one) for one in regimes]
+    metrics = sorted({one.metric for one in regimes})
+    held = np.zeros(len(regimes))
+    for sheet in sheets(replace(widest, seeds=max(one.seeds for one in regimes)), simulations, random):
+        keys = [(name, arm) for name in metrics for arm in range(len(sheet.said))]
+        numbers = {key: sheet.numbers(*key) for key in keys}
+        hidden = {key: sheet.hidden(*key) for key in keys}
+        for place, (one, truth) in enumerate(zip(regimes, truths, strict=True)):
+            mine = [(one.metric, arm) for arm in range(len(_levels(one)))]
+            scores = [numbers[key][: one.seeds] for key in mine]
+            low, high = _interval(scores, sum(hidden[key] for key in mine))
+            held[place] += bool(low <= truth <= high)
+    return [float(each) for each in held / simulations]
+
+
+def _true_value(regime: LabelRegime) -> float:
+    truths = [true_score(regime, _arm(regime, level)) for level in _levels(regime)]
+    return truths[0] if len(truths) == 1 else truths[0] - truths[1]
+
+
+def _interval(scores: Sequence[Numbers], hidden: float) -> tuple[Any, Any]:
+    if len(scores) == 1:
+        return share_interval(with_hidden(share_parts(scores[0]), hidden))
+    return interval(with_hidden(difference_parts(scores[0] - scores[1]), hidden))
+
+
+def _alike(regimes: Sequence[LabelRegime]) -> list[list[LabelRegime]]:
+    """Regimes that can look at the same answers."""
+    groups: dict[Any, list[LabelRegime]] = defaultdict(list)
+    for one in regimes:
+        groups[one.rows, one.labels, one.is_multi, one.level, one.seeds == 1].append(one)
+    return list(groups.values())
+
+
+def _line(regime: LabelRegime, share: float, inside: bool) -> str:
+    kind = f"{regime.metric}, {'several labels a row' if regime.is_multi else 'one label a row'}"
+    shown = "" if regime.difference is None else f"{regime.difference:g}"
+    return (
+        f"{kind}\t{regime.labels}\t{regime.rows}\t{regime.seeds}\t{regime.level:g}\t{shown}\t{share:.4f}\t"
+        f"{'yes' if inside else 'NO'}\n"
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -206,18 +269,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     outside = 0
     sys.stdout.write("metric\tlabels\trows\tseeds\tlevel\tdifference\tfound\tinside\n")
-    for number, regime in enumerate(label_regimes(seeds=asked.seeds)):
-        if asked.rows and regime.rows not in asked.rows:
+    for number, group in enumerate(_alike(label_regimes(seeds=asked.seeds))):
+        if asked.rows and group[0].rows not in asked.rows:
             continue
-        found = label_coverage(regime, asked.simulations, np.random.default_rng([SEED, number]))
-        inside = 0.935 <= found <= regime.most
-        outside += not inside
-        kind = f"{regime.metric}, {'several labels a row' if regime.is_multi else 'one label a row'}"
-        shown = "" if regime.difference is None else f"{regime.difference:g}"
-        sys.stdout.write(
-            f"{kind}\t{regime.labels}\t{regime.rows}\t{regime.seeds}\t{regime.level:g}\t{shown}\t{found:.4f}\t"
-            f"{'yes' if inside else 'NO'}\n"
-        )
+        found = label_coverage(group, asked.simulations, np.random.default_rng([SEED, number]))
+        for regime, share in zip(group, found, strict=True):
+            inside = 0.935 <= share <= regime.most
+            outside += not inside
+            sys.stdout.write(_line(regime, share, inside))
         sys.stdout.flush()
     return 1 if outside else 0
 

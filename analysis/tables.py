@@ -83,10 +83,18 @@ def csv_text(table: Table) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([_inert(name) for name in table.columns])
-    writer.writerows(
-        [["" if _is_nothing(v) else _inert(v) if isinstance(v, str) else v for v in r] for r in table.rows]
-    )
+    inert = _InertTexts()
+    for row in table.rows:
+        writer.writerow([inert[v] if type(v) is str else "" if _is_nothing(v) else v for v in row])
     return file.getvalue()
+
+
+class _InertTexts(dict[str, str]):
+    """Texts as `_inert` makes them, each worked out once: large tables repeat theirs."""
+
+    def __missing__(self, text: str) -> str:
+        self[text] = found = _inert(text)
+        return found
 
 
 def markdown_text(table: Table) -> str:

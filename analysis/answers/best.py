@@ -53,15 +53,22 @@ def _best_arm(
     best, others = scored[0], scored[1:]
     rivals: list[Estimate] = []
     worse: list[Estimate] = []
+    models: list[Estimate] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
         decided = one is not None and one.verdict in (Verdict.FIRST, Verdict.SECOND)
         (worse if decided else rivals).append(other)
+        if one is not None and one.tells_models and not decided:
+            models.append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
     if rivals:
-        names = [one.arm.title + caveat([one], with_marks=False) for one in rivals]
-        text += f"; it cannot be told from {listed(names)}."
+        tied = [one for one in rivals if one not in models]
+        text += f"; it cannot be told from {_named(tied)}." if tied else "."
+        if models:
+            text += (
+                f" As these trained models are, below it, but with too few seeds to say so of arms: {_named(models)}."
+            )
     else:
         whose = "this trained model" if best.covers is Covers.ROWS else "it"
         text += f"; {whose} is better than every other one." if others else "; nothing else has a score."
@@ -78,3 +85,7 @@ def _best_arm(
         text=text,
         without=tuple(one.arm for one in without),
     )
+
+
+def _named(found: Sequence[Estimate]) -> str:
+    return listed([one.arm.title + caveat([one], with_marks=False) for one in found])

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from analysis.answers import BestArm, best_arms
 from analysis.arms import Estimate, Point, columns_of, estimates
@@ -121,11 +119,6 @@ class Material:
         here = [one for one in self.found if one.column.key == column.key and one.mean is not None]
         return sorted((one for one in here if baselines or not one.is_baseline), key=lambda one: one.is_baseline)
 
-    @functools.cached_property
-    def _places(self) -> Mapping[tuple[str, str], NDArray[np.intp]]:
-        """Rows of the table of metrics by split and name: large stores have millions, and few of them are asked for."""
-        return dict(self.results.metrics.groupby(["split", "name"], sort=False).indices)
-
     @functools.lru_cache(maxsize=256)  # noqa: B019  a material lives as long as its report
     def _numbers(self, split: str, name: str) -> Mapping[str, float]:
         """By cell, of all its rows."""
@@ -142,7 +135,7 @@ class Material:
 
     def _rows(self, split: str, name: str) -> Iterator[tuple[str, str, float]]:
         """Cell, label (empty: all rows) and number, where there is one."""
-        rows = self.results.metrics.iloc[self._places.get((split, name), [])]
+        rows = self.results.numbers(name, split)
         for cell, label, value in zip(rows["cell_id"], rows["label"], rows["value"], strict=True):
             if value is not None and not pd.isna(value):
                 yield str(cell), str(label or ""), float(value)

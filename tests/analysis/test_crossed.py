@@ -20,6 +20,7 @@ from analysis.crossed import (
     share_interval,
     share_parts,
     stacked,
+    with_hidden,
 )
 
 RANDOM = np.random.default_rng(7)
@@ -155,3 +156,13 @@ def test_p_values_are_probabilities_and_symmetric(differences: np.ndarray) -> No
 
 def test_few_seeds_means_three() -> None:
     assert FEW_SEEDS == 3
+
+
+def test_hidden_variance_widens_one_seed_alone() -> None:
+    one, three = share_parts(table(1, 100)), share_parts(table(3, 100))
+    assert with_hidden(three, 0.01) == three
+    wider = with_hidden(one, [0.01])
+    assert wider.variance == pytest.approx(one.variance + 0.01)
+    low, high = share_interval(wider)
+    before = share_interval(one)
+    assert low < before[0] < before[1] < high

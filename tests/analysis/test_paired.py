@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
+from statsmodels.stats.multitest import multipletests
 
-from analysis.paired import adjusted, mcnemar, sign_flips
+from analysis.paired import Correction, adjusted, mcnemar, sign_flips
 
 
 @pytest.mark.parametrize(("only_first", "only_second"), [(10, 3), (0, 5), (7, 7), (40, 61), (1, 0)])
@@ -69,3 +70,15 @@ def test_corrections_by_hand_and_by_scipy() -> None:
     assert list(adjusted(p_values, "holm")) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert list(adjusted(p_values, "fdr_bh")) == pytest.approx(list(stats.false_discovery_control(p_values)))
     assert len(adjusted([], "holm")) == 0
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 400])
+def test_corrections_are_bit_for_bit_those_of_statsmodels(count: int) -> None:
+    """With ties, and with p-values at both ends."""
+    p_values = np.round(np.random.default_rng(count).random(count), 2)
+    p_values[:2] = [0.0, 1.0][: len(p_values[:2])]
+    corrections: tuple[Correction, ...] = ("holm", "fdr_bh")
+    for correction in corrections:
+        np.testing.assert_array_equal(
+            adjusted(p_values.tolist(), correction), multipletests(p_values, method=correction)[1]
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from analysis.row_scores import row_scores
+from analysis.row_scores import HIDDEN_ROWS, hidden_variance, row_scores
 from jobs.evaluation.metrics import full_metrics
 
 RANDOM = np.random.default_rng(3)
@@ -104,3 +104,33 @@ def test_balanced_accuracy_of_even_classes_is_accuracy() -> None:
 )
 def test_where_there_are_none(name: str, truth: np.ndarray, said: np.ndarray) -> None:
     assert row_scores(name, truth, said) is None
+
+
+def test_labels_of_many_rows_hide_nothing_and_scores_that_weigh_rows_neither() -> None:
+    truth, said = single(rows=4000)
+    assert hidden_variance("f1_macro", truth, said) == pytest.approx(0.0, abs=1e-6)
+    truth, said = multi(rows=20)
+    truth[:, 0] = 0
+    assert hidden_variance("f1_macro", truth, said) > 0
+    assert {hidden_variance(name, truth, said) for name in ("f1_micro", "f1_weighted", "subset_accuracy")} == {0.0}
+    assert hidden_variance("f1_macro", truth[:0], said[:0]) == 0.0
+
+
+@pytest.mark.parametrize(("name", "slope"), [("f1_macro", 2.0), ("recall_macro", 1.0), ("balanced_accuracy", 1.0)])
+def test_a_label_without_a_fault_hides_the_variance_of_its_share(name: str, slope: float) -> None:
+    """Two labels of three rows each, all right: the jackknife sees nothing of either."""
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    rows = 3 + 2 * HIDDEN_ROWS
+    share = (3 + HIDDEN_ROWS) / rows
+    steepness = slope / (1 + share) ** 2 if slope == 2.0 else 1.0
+    expected = 2 * steepness**2 * share * (1 - share) / rows / 2**2
+    assert hidden_variance(name, truth, truth) == pytest.approx(expected)
+
+
+def test_what_the_jackknife_sees_is_not_counted_twice() -> None:
+    """One label, of which half of many rows are right: its own variance is all there is."""
+    truth, said = np.ones((40, 1), dtype=np.uint8), (np.arange(40)[:, None] % 2).astype(np.uint8)
+    scores = row_scores("recall_macro", truth, said)
+    assert scores is not None
+    assert float(scores.var()) / 40 >= hidden_variance("recall_macro", truth, said)
+    assert hidden_variance("recall_macro", truth, said) < 0.02 * 0.25 / 40

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from analysis.answers import best_arms
 from analysis.arms import estimates
-from analysis.comparing import compare
+from analysis.comparing import Verdict, compare
 from tests.analysis.answers.skilled import analysed
 from tests.analysis.synthetic import grid_of
 
@@ -20,6 +20,16 @@ def test_the_best_arm_and_those_it_cannot_be_told_from(tmp_path: Path) -> None:
     assert [arm["model"] for arm in answer.worse] == ["c"]
     assert "cannot be told from" in answer.text
     assert "2 labels" in answer.text
+
+
+def test_arms_that_only_their_trained_models_tell_apart_are_named_apart(tmp_path: Path) -> None:
+    """As if two seeds said too little of all others, while 400 rows show these very models to differ."""
+    skills = {("a", "lora", 2, 800): 0.9, ("b", "lora", 2, 800): 0.89, ("c", "lora", 2, 800): 0.75}
+    found, compared = analysed(tmp_path, skills, seeds=2, rows=400)
+    (answer,) = best_arms(found, [replace(one, verdict=Verdict.UNDECIDED) for one in compared])
+    assert {arm["model"] for arm in answer.rivals} == {"a", "b", "c"} - {answer.best["model"]}
+    tied, _, below = answer.text.partition("As these trained models are, below it")
+    assert "c, lora" in below and "c, lora" not in tied
 
 
 def test_an_arm_without_predictions_stays_in_the_set_that_cannot_be_told_apart() -> None:
