@@ -33,6 +33,7 @@ _DESCRIPTIONS = {
     "analysis/published_results.csv": "published numbers of five experiments, with their sources: reference data",
     "benchmarks/results/fleet.json": "simulated: makespans of 10,000 cells on 1, 8 and 64 GPUs, in four ways",
     "benchmarks/results/orchestration.json": "measured: overhead of a grid of 10,000 cells, its planning and reading",
+    "benchmarks/results/report.json": "measured: the reports of 10,000 cells and of the demo, seconds and memory",
     "benchmarks/results/step-table.json": "measured: time of a packed step and peak memory over the number of cells",
     "benchmarks/results/step-table.png": "the same as a figure",
     "tests/grid/store/assets/0001.sql": "a store of the first schema, as SQL",
