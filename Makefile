@@ -10,6 +10,7 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 TORCH_INDEX ?=
 KILLS ?= 20
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 # The stamp carries a hash of what decides the installation, so a changed pin installs again and a touched file does not.
@@ -41,8 +42,8 @@ $(STAMP): pyproject.toml constraints.txt
 demo: venv  ## the whole tool on one machine, offline: 5 tiny models x 12 data sets x 2 seeds
 	@$(BIN)/python -m grid.run demo
 
-test: venv  ## the tests, without the fault tier
-	@$(BIN)/python -m pytest -m "not faults and not published"
+test: venv  ## the tests, without the fault tier, in two processes (JOBS=0: in one)
+	@$(BIN)/python -m pytest -m "not faults and not published" -n $(JOBS) --dist loadfile
 
 check: venv  ## what CI checks: format, lint, types, import contracts; changes nothing
 	@$(BIN)/ruff format --check .
@@ -55,7 +56,7 @@ style: venv  ## mend format and lint
 	@$(BIN)/ruff format .
 
 faults: venv  ## all fault tests: kills, full disks, hangs, hostile input (half an hour; CI runs the first tier of them)
-	@$(BIN)/python -m pytest tests/faults
+	@$(BIN)/python -m pytest tests/faults --timeout=900
 
 published: venv  ## every table and figure of the five published experiments, on tiny models (ten minutes)
 	@$(BIN)/python -m pytest tests/published

@@ -12,13 +12,25 @@ from jobs.work_messages import AskedCell
 
 # Tiny models gain nothing from threads, and threads that wait for busy cores cost a hundredfold.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Plans measure this machine for some seconds; tests of that say so themselves.
+os.environ.setdefault("FINEGRID_GAUGE_S", "0")
 
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """FineGrid's cache: the user's own when named, so that tiny members are built once, else a fresh one."""
+    """FineGrid's cache: the user's own when named, so that tiny members are built once, else a fresh one.
+
+    Processes that share the tests share it: whoever wants a member waits for the one who builds it.
+    """
     named = os.environ.get("FINEGRID_CACHE")
-    yield Path(named) if named else tmp_path_factory.mktemp("cache")
+    if named:
+        yield Path(named)
+    elif "PYTEST_XDIST_WORKER" in os.environ:
+        shared = tmp_path_factory.getbasetemp().parent / "cache"
+        shared.mkdir(exist_ok=True)
+        yield shared
+    else:
+        yield tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="session")

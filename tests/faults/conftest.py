@@ -69,7 +69,7 @@ def no_leftovers(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempP
     end(left)
     shutil.rmtree(temporary, ignore_errors=True)
     assert not names, f"processes left behind: {names}"
-    assert not (shared := shared_memory_left(shared_before)), f"shared memory left behind: {shared}"
+    assert not (shared := shared_memory_left(shared_before, LEFTOVERS_GRACE_S)), f"shared memory left behind: {shared}"
 
 
 @pytest.fixture

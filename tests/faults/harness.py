@@ -286,11 +286,20 @@ def end(processes: list[psutil.Process]) -> None:
     psutil.wait_procs(processes, timeout=10)
 
 
-def shared_memory_left(before: set[str]) -> list[str]:
-    """Files in /dev/shm that are new, ours, and open in no live process."""
+def shared_memory_left(before: set[str], grace_s: float) -> list[str]:
+    """Files in /dev/shm that are new, ours, and open in no live process; those of other tests have some time to go."""
     folder = Path("/dev/shm")
     if not folder.is_dir():
         return []
+    deadline_s = time.monotonic() + grace_s
+    while left := _unused_in(folder, before):
+        if time.monotonic() > deadline_s:
+            break
+        time.sleep(0.2)
+    return left
+
+
+def _unused_in(folder: Path, before: set[str]) -> list[str]:
     new = [path for path in folder.iterdir() if path.name not in before and _is_ours(path)]
     return [str(path) for path in new if not _is_open(path)]
 

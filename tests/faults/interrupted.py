@@ -14,8 +14,8 @@ from tests.faults.harness import Grid, wait_until
 OFTEN = {"every_s": 0.001, "keep": 2}
 STEPWISE = {"cpus_per_trial": 1}
 """On one core a pack looks up after every step, with more of them every two seconds."""
-LONG = {"epochs": 60}
-"""360 steps: longer than it takes to look and to send a signal."""
+LONG = {"epochs": 30}
+"""180 steps, each with a checkpoint: longer than it takes to look and to send a signal."""
 
 
 def checkpoints(grid: Grid, cell_id: str) -> list[tuple[CheckpointName, Path]]:

@@ -31,6 +31,12 @@ def training_worker(running: Running, grid: Grid) -> psutil.Process:
     return wait_until(lambda: find(running, WORKER), what="a worker")[0]
 
 
+def work(process: psutil.Process, *, seconds: float) -> None:
+    """Wait until a process has had so much more of a processor, however busy the machine is."""
+    began_s = sum(process.cpu_times()[:2])
+    wait_until(lambda: sum(process.cpu_times()[:2]) >= began_s + seconds, what=f"{seconds:g} s of work")
+
+
 def everything(running: Running) -> list[psutil.Process]:
     """The driver's guardian, Ray's servers and workers."""
     return running.descendants()

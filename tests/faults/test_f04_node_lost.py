@@ -19,7 +19,7 @@ def test_f04_trials_of_a_lost_node_move(make_toy: MakeToy, clean_dump: CleanDump
         wait_until((grid.folder / "deaf").exists, what="a trial on the node")
         add_node(made)
         made.remove_node(lost, allow_graceful=False)
-        finished = running.wait(150)
+        finished = running.wait(240)
     assert finished.returncode == 0, finished.stderr
     assert [row["state"] for row in grid.attempts()] == ["failed", "done"]
     assert grid.attempts()[0]["kind"] == "transient"

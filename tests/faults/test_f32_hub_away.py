@@ -65,7 +65,7 @@ def test_f32_a_busy_hub_is_asked_again_within_a_budget(hub: FakeHub, tmp_path: P
 
 def test_f32_a_hub_that_recovers_in_time_is_waited_for(hub: FakeHub, tmp_path: Path) -> None:
     grid = hub_grid(hub, tmp_path)
-    hub.busy_answers = 3
+    hub.busy_answers = 2
     finished = grid.run(env={"FINEGRID_HUB_PATIENCE_S": "60"})
     assert finished.returncode == 0, finished.stderr
     assert "next try in" in finished.stderr

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.faults.conftest import CleanDump
 from tests.faults.harness import Grid, armed, end, marked_processes
 
@@ -25,6 +27,7 @@ def test_the_mark_finds_a_process_and_its_orphans(no_leftovers: str) -> None:
     assert [process.pid for process in found] == [orphan]
 
 
+@pytest.mark.faults
 def test_real_cells_are_trained_and_repeat_bit_by_bit(tiny: Grid, clean_dump: CleanDump) -> None:
     finished = tiny.run()
     assert finished.returncode == 0, finished.stderr

@@ -28,7 +28,7 @@ def test_ray_a_drained_node_gives_its_trial_to_another(make_toy: MakeToy, clean_
         command = [*drain, "--node-id", going.node_id, *reason, "--deadline-remaining-seconds", "10"]
         subprocess.run(command, env=grid.environment(environment), check=True, timeout=60, capture_output=True)
         made.remove_node(going, allow_graceful=False)
-        finished = running.wait(150)
+        finished = running.wait(240)
     assert finished.returncode == 0, finished.stderr
     assert [row["state"] for row in grid.attempts()][-1] == "done"
     assert grid.dump() == clean_dump(grid)
