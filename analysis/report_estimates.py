@@ -72,10 +72,10 @@ def _plans(layout: Layout) -> dict[tuple[int, str], Mapping[str, Any]]:
         epoch = path.name.partition("-")[0]
         try:
             cells = json.loads(path.read_text("utf-8"))["cells"].items()
-        except (OSError, ValueError, KeyError, AttributeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             continue  # a table of a report is all that hangs on it
         if epoch.isdigit():
-            found |= {(int(epoch), cell_id): own for cell_id, own in cells}
+            found |= {(int(epoch), cell_id): own for cell_id, own in cells if isinstance(own, dict)}
     return found
 
 

@@ -177,8 +177,15 @@ def clock_s(device: torch.device = _CPU) -> float:
 
 
 def _packed(wish: Wish, compute: ComputeSpec) -> PackedCell:
-    plain = {"gradient_accumulation": 1, "resample": None, "class_weights": "none", "length_bucketing": None}
-    recipe = replace(wish.cell.recipe, learning_rate=0.0, epochs=WARM_UP_STEPS + STEPS, **plain)
+    recipe = replace(
+        wish.cell.recipe,
+        learning_rate=0.0,
+        epochs=WARM_UP_STEPS + STEPS,
+        gradient_accumulation=1,
+        resample=None,
+        class_weights="none",
+        length_bucketing=None,
+    )
     cell = replace(wish.cell, cell_id="gauge", compute=compute, recipe=recipe)
     return PackedCell(cell=cell, epoch=1, attempt=1)
 

@@ -65,7 +65,7 @@ def test_without_a_plan_there_is_no_section(store: Path) -> None:
     assert [one.cell_id for one in read_estimates(store)] == [CELLS[1].cell_id]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cells": []}', '{"cells": 3}', "\udce9"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"cells": []}', '{"cells": 3}', '{"cells": {"a": 3}}', "\udce9"])
 def test_a_damaged_plan_tells_nothing(store: Path, content: str) -> None:
     write_plan(store, {}).write_bytes(content.encode("utf-8", "surrogateescape"))
     assert read_estimates(store) == ()
