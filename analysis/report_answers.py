@@ -172,8 +172,8 @@ def _steadiness(effects: Sequence[AxisEffect]) -> list[str]:
     real = sum(bool(one.shown_reversals) for one in turning)
     return [
         f"In {_of(len(several) - len(turning), len(several), 'case')} it goes in one direction throughout; "
-        f"{real} of the others {'has' if real == 1 else 'have'} a step the other way that test rows and seeds alone do "
-        "not explain."
+        f"{real or 'none'} of the others {'have' if real > 1 else 'has'} a step the other way that test rows and seeds "
+        "alone do not explain."
     ]
 
 

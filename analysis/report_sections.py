@@ -22,7 +22,7 @@ MOST_COMPARISONS: Final = 300
 MOST_CELLS: Final = 200
 ENDS: Final = 5
 """Labels shown from the top and from the bottom."""
-_LABEL_METRICS: Final = ("f1_label", "recall_label", "precision_label")
+_LABEL_METRICS: Final = {"f1_label": "F1", "recall_label": "Recall", "precision_label": "Precision"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +142,7 @@ def _label_listing(caption: str, name: str, means: Sequence[tuple[float, str]]) 
     rows = [Row(texts=(label, f"{100 * value:.1f}")) for value, label in shown]
     if not few:
         rows.insert(ENDS, Row(texts=("…", f"{len(means) - 2 * ENDS} more"), css="quiet"))
-    return Listing(caption=caption, columns=("Label", f"{name.replace('_', ' ')} (%)"), rows=tuple(rows))
+    return Listing(caption=caption, columns=("Label", f"{_LABEL_METRICS[name]} (%)"), rows=tuple(rows))
 
 
 def failure_listings(results: Results, facts: Facts) -> tuple[Listing, ...]:

@@ -116,7 +116,7 @@ def _few_ticks(axes: Axes, low: float, high: float) -> None:
     inside = [tick for tick in decades if low / 1.6 <= tick <= high * 1.6]
     step = max(1, -(-len(inside) // 4))
     ticks = inside[::step] or [low]
-    axes.set_xticks(ticks, labels=[tick_text(tick) for tick in ticks])
+    axes.set_xticks(ticks, labels=_tick_texts(ticks))
     axes.minorticks_off()
 
 
@@ -229,3 +229,9 @@ def plan_trained_parameters(material: Material) -> Drawn:
         raise NothingToDraw("no trained cell says how many parameters it trained")
     title = f"Trained parameters: {material.columns[-1].title}"
     return Drawn(pictures=(Drawing(part="", draw=lambda: trained_parameters(rows, title=title)),))
+
+
+def _tick_texts(ticks: Sequence[float]) -> list[str]:
+    """All in thousands where one is: `5k, 10k`, not `5000, 10k`."""
+    in_thousands = max(ticks) >= 9999.5 and max(ticks) < 1e6 and all(tick >= 1000 for tick in ticks)
+    return [f"{tick / 1000:g}k" if in_thousands else tick_text(tick) for tick in ticks]

@@ -31,6 +31,7 @@ SCORES: Final = (
     "ece",
     "ece_macro",
 )
+_TITLES: Final = {"ece": "calibration error (ECE)", "ece_macro": "calibration error of labels (ECE, mean)"}
 COSTS: Final = (
     ("epochs", "epochs", ""),
     (TRAINING_SECONDS, "seconds alone", "lower"),
@@ -71,10 +72,9 @@ def number_columns(material: Material, arms: Sequence[Estimate]) -> list[NumberC
     for metric in SCORES:
         style = metric_style(metric)
         scores = tuple(material.mean_of(metric, one.cells) for one in arms)
-        column = NumberColumn(
-            title=axis_text(metric), unit=style.unit, values=scores, better=style.better, text=style.text
-        )
-        found.append(column)
+        title = _TITLES.get(metric) or axis_text(metric)
+        text = _three_places if metric in _TITLES else style.text
+        found.append(NumberColumn(title=title, unit=style.unit, values=scores, better=style.better, text=text))
     for cost, title, better in COSTS:
         costs = tuple(None if one.is_baseline else _cost(material, one, cost) for one in arms)
         found.append(NumberColumn(title=title, unit="", values=costs, better=better, text=short_number))
@@ -134,3 +134,8 @@ def plan_strategy_table(material: Material) -> Drawn:
         for place, column in enumerate(columns[:12])
     ]
     return Drawn(tables=tuple(tables))
+
+
+def _three_places(value: float) -> str:
+    """A calibration error: what lies below a thousandth is none that anybody could use."""
+    return f"{value:.3f}"
