@@ -132,7 +132,7 @@ def estimate_listing(estimates: Sequence[CostEstimate]) -> Listing | None:
         )
         rows.append(Row(texts=texts))
     columns = (
-        "Model", "Strategy", "Cells", "Hours planned", "Hours taken", "Error",
+        "Model", "Strategy", "Cells", "Time planned", "Time taken", "Error",
         "Memory planned", "Memory taken", "Error", "Planned from",
     )  # fmt: skip
     return Listing(caption="Estimate against actual", columns=columns, rows=tuple(rows))

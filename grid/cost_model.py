@@ -3,7 +3,8 @@
 Before anything is done an estimate is what `grid.expectations` says: gauges of this machine, or arithmetic. Every
 finished cell of the same kind - model, strategy, kind of device, numeric form - sharpens it: seconds = the expected
 ones of rows, steps, evaluated rows and the rest, each times a factor of its own that is not negative, fitted to
-relative errors and drawn towards one common factor. Kinds without a finished cell take the factor of the nearest kind.
+relative errors and drawn towards one common factor. Kinds without a finished cell take the factor of the nearest kind
+unless their own steps were measured.
 Early stopping is learned the same way, as the share of the declared steps that a kind makes; so is what packs take
 besides training.
 """
@@ -115,7 +116,9 @@ class CostModel:
             expected = float(parts.sum()) * self._stretch[kind][0]
             seconds = min(max(float(line @ parts), expected / _FARTHEST), expected * _FARTHEST)
             return Estimated(seconds=seconds, basis=f"{len(self._by_kind[kind])} measured cells")
-        for key, what in ((kind, "of its kind"), (kind[1:], "of its strategy"), (kind[2:], "on this kind of device")):
+        near = ((kind, "of its kind"), (kind[1:], "of its strategy"), (kind[2:], "on this kind of device"))
+        # Steps of this very kind were measured here: how far off those of another kind were says nothing about them.
+        for key, what in near[:1] if basis == GAUGED else near:
             if key in self._stretch:
                 factor, cells = self._stretch[key]
                 said = f"{basis}, stretched by {cells} cells {what}"

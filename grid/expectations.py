@@ -18,6 +18,9 @@ ARITHMETIC: Final = "arithmetic alone"
 SCALED: Final = "arithmetic, scaled to steps of other models on this machine"
 GAUGED: Final = "steps measured on this machine"
 """Basis of an estimate from a gauge."""
+_BESIDE: Final = 1.15
+"""Steps in training to steps in a process that does nothing else: checks, publishing and checkpoints run beside them;
+measured 0.8 to 1.4 (`benchmarks/README.md`)."""
 _START_S: Final = 6.0
 _LOAD_S_A_GIB: Final = 1.5
 _LAST_S: Final = 1.0
@@ -80,7 +83,7 @@ class Expectations:
             factor = 1.0 if self.stretch is None else self.stretch
             return replace(rates, row=rates.row * factor, evaluated=rates.evaluated * factor)
         return Rates(
-            row=step_seconds(gauge, company) / cell.recipe.batch_size,
+            row=_BESIDE * step_seconds(gauge, company) / cell.recipe.batch_size,
             step=0.0,
             evaluated=gauge.inference_seconds,
             cell=0.0,

@@ -81,7 +81,7 @@ HoursOption = Annotated[
         "--max-hours",
         min=0.001,
         max=100_000,
-        help="End in order after so long (exit code 5); the same command goes on.",
+        help="The same as --budget with hours: end in order after so long (exit code 5); the same command goes on.",
     ),
 ]
 BudgetOption = Annotated[
