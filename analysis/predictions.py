@@ -136,12 +136,10 @@ class Predictions:
         row_ids = common_rows([self._row_ids[kept.test_set] for kept in found.values()])
         if metric not in ROW_MEANS or not row_ids:
             return None
-        chosen = [
-            Answers(seeds=(seed,), row_ids=self._row_ids[kept.test_set], scores=kept.scores[None]).on((seed,), row_ids)[
-                0
-            ]
-            for seed, kept in found.items()
-        ]
+        chosen = []
+        for kept in found.values():
+            place = {row: index for index, row in enumerate(self._row_ids[kept.test_set])}
+            chosen.append(kept.scores[[place[row] for row in row_ids]])
         return Answers(seeds=tuple(found), row_ids=row_ids, scores=np.stack(chosen), metric=metric)
 
     def read_ahead(self, cells: Iterable[str], metric: str) -> None:
