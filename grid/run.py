@@ -170,7 +170,8 @@ def _train(
         number = 0
         while True:
             number += 1
-            record_plan(Layout(outlook.root), store.epoch, number, plan, outlook.totals().packs)
+            packs = replace(outlook, plan=plan).totals().packs  # without those of unavailable models
+            record_plan(Layout(outlook.root), store.epoch, number, plan, packs)
             cells = [planned.cell for pack in plan.packs for planned in pack.cells]
             view.on_plan(cells, done=len(plan.done), waiting=len(plan.waiting))
             recorder = Recorder(
