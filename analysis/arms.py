@@ -129,7 +129,7 @@ def estimates(
     """
     reader = predictions if predictions is not None else predictions_of(results, split)
     numbers = _numbers(results, metric, split)
-    groups: dict[tuple[Any, Any], list[dict[str, Any]]] = defaultdict(list)
+    groups: dict[tuple[Any, Any], list[Mapping[str, Any]]] = defaultdict(list)
     arm_axes = tuple(axis for axis in results.axes if axis not in (*DATA_AXES, "seed"))
     for cell in results.declared_cells:
         groups[_point(cell, arm_axes).key, _point(cell, DATA_AXES).key].append(cell)
@@ -244,16 +244,16 @@ _NOT_YET: Final[dict[str, Any]] = dict.fromkeys(("mean", "low", "high", "parts")
 def _with_intervals(found: Sequence[Estimate], level: float) -> tuple[Estimate, ...]:
     """The same estimates, those with single predictions with mean and interval: all of one shape at a time."""
     shapes: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for index, one in enumerate(found):
-        if one.answers is not None:
-            shapes[one.answers.scores.shape].append(index)
+    for index, estimate in enumerate(found):
+        if estimate.answers is not None:
+            shapes[estimate.answers.scores.shape].append(index)
     done = list(found)
     for (seeds, rows), indices in shapes.items():
         size = max(1, _ANSWERS_AT_ONCE // (seeds * rows))
         for group in (indices[start : start + size] for start in range(0, len(indices), size)):
-            answers = [each for index in group if (each := found[index].answers) is not None]
-            hidden = [each.hidden_on(each.seeds) for each in answers]
-            parts = with_hidden(share_parts(np.stack([each.scores for each in answers])), hidden)
+            answers = [one for index in group if (one := found[index].answers) is not None]
+            hidden = [one.hidden_on(one.seeds) for one in answers]
+            parts = with_hidden(share_parts(np.stack([one.scores for one in answers])), hidden)
             low, high = share_interval(parts, level=level)
             for place, (index, each) in enumerate(zip(group, unstacked(parts), strict=True)):
                 done[index] = replace(

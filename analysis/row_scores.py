@@ -73,7 +73,8 @@ def hidden_variance(metric: str, truth: NDArray[Any], said: NDArray[Any]) -> flo
         return 0.0
     above, below = _SUMS[metric]
     changes = _changes(truth, said)
-    hits, rows = changes.hits, {_f1: changes.touched, _precision: changes.calls, _recall: changes.support}[above]
+    rows_of: dict[Part, Numbers] = {_f1: changes.touched, _precision: changes.calls, _recall: changes.support}
+    hits, rows = changes.hits, rows_of[above]
     share = (hits + HIDDEN_ROWS) / (rows + 2 * HIDDEN_ROWS)
     slope = 2.0 / (1.0 + share) ** 2 if above is _f1 else np.ones_like(share)  # F1 = 2 share / (1 + share)
     expected = slope**2 * share * (1.0 - share) / (rows + 2 * HIDDEN_ROWS)
@@ -103,7 +104,7 @@ class _Changes:
     @property
     def touched(self) -> Numbers:
         """Rows that have a label, or that it was said of."""
-        return self.calls + self.support - self.hits
+        return np.asarray(self.calls + self.support - self.hits)
 
     def total(self, part: Part) -> float:
         """The sum of a part over the labels."""

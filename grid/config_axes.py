@@ -302,7 +302,7 @@ def idle_notes(
     for index, exclusion in enumerate(exclusions):
         for name, values in exclusion.items():
             if all(_is_in(value, bare.get(name, ())) for value in values):
-                shown = ", ".join(show_value(name, value) for value in values)
+                shown = ", ".join(str(value) for value in values)
                 notes.append(f"exclude[{index}] has no effect: {shown} is not on the axis {name}")
     return tuple(notes)
 
