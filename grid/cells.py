@@ -79,6 +79,7 @@ class CellMaker:
         self._resolver = resolver
         self._models = _resolve_models(config, resolver)
         self._sections: dict[tuple[Any, ...], Any] = {}
+        self._recipes: dict[str, RecipeSpec] = {}
         self._ids = CellIds()
 
     def cells(self, choices: Mapping[str, Choice]) -> tuple[list[CellSpec], list[CellSpec]]:
@@ -164,7 +165,7 @@ class CellMaker:
 
     def _data(self, values: Mapping[str, Any]) -> DataSpec:
         data: DataSpec = self._section("dataset", self.config.data, values, {})
-        key = ("resolved", data)
+        key = ("resolved", id(data))  # kept as a section
         if key not in self._sections:
             self._sections[key] = self._resolver.data(data)
         resolved: DataSpec = self._sections[key]
@@ -176,7 +177,9 @@ class CellMaker:
         if strategy.is_baseline:
             return RecipeSpec()
         task = values.get("dataset.task", self.config.data.task)
-        recipe: RecipeSpec = self._section("recipe", self.config.recipe_of(task), values, chosen)
+        if task not in self._recipes:
+            self._recipes[task] = self.config.recipe_of(task)
+        recipe: RecipeSpec = self._section("recipe", self._recipes[task], values, chosen)
         if strategy is not Strategy.CHAIN:
             return recipe
         key = ("of a chain", *(getattr(recipe, name) for name in CHAIN_RECIPE))
@@ -208,7 +211,7 @@ class CellMaker:
         own = chosen.get(section, {})
         key = (
             section,
-            base,
+            id(base),  # kept by the config or by `_recipes`: hashing all its fields would take half of a plan
             *changed_by,
             strategy if strategy in config.per_strategy else None,
             repr(varied),

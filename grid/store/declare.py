@@ -56,7 +56,7 @@ def _known(connection: Connection) -> dict[str, tuple[Any, ...]]:
     """Compared columns by cell id."""
     table = schema.cells
     query = sa.select(table.c.cell_id, *(table.c[name] for name in _COMPARED))
-    return {row[0]: tuple(row[1:]) for row in connection.execute(query)}
+    return {row[0]: tuple(row[1:]) for row in connection.execute(query).all()}
 
 
 def _compared(row: Row) -> tuple[Any, ...]:

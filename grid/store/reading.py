@@ -30,7 +30,7 @@ def read_states(connection: Connection) -> dict[str, CellRow]:
         table.c.retired,
         table.c.title,
     ).order_by(table.c.retired, table.c.position, table.c.cell_id)
-    return {row[0]: _cell_row(row) for row in connection.execute(query)}
+    return {row[0]: _cell_row(row) for row in connection.execute(query).all()}
 
 
 def read_done(connection: Connection) -> set[str]:

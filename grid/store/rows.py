@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -97,9 +96,20 @@ def _part(value: Any) -> str:
 _ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
-@functools.lru_cache(maxsize=4096, typed=True)
 def _known_part(value: object) -> str:
-    return dumps(value)
+    """Written once an object: cells of a grid share their sections, and hashing one takes as long as writing it."""
+    found = _WRITTEN.get(id(value))
+    if found is not None and found[0] is value:
+        return found[1]
+    if len(_WRITTEN) >= _MOST_WRITTEN:
+        _WRITTEN.clear()
+    text = dumps(value)
+    _WRITTEN[id(value)] = (value, text)  # the object is kept, so that nothing else gets its id
+    return text
+
+
+_WRITTEN: Final[dict[int, tuple[object, str]]] = {}
+_MOST_WRITTEN: Final = 4096
 
 
 def read_spec(text: str) -> CellSpec:
