@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from grid.known_data import KNOWN_DATA, KnownData
 from jobs.spec import CellSpec, DataSpec
 
 TYPICAL_TOKENS: Final = 24
@@ -78,19 +79,26 @@ def size_of(cell: CellSpec, rows: Rows | None = None) -> Size:
 
 def guessed_rows(cell: CellSpec) -> Rows:
     """Rows of a cell as its declaration says; where the data themselves decide, a guess that is named."""
-    data = cell.data
+    data, known = cell.data, known_data(cell.data)
+    tokens = TYPICAL_TOKENS if known is None else known.tokens
+    unknown = f"texts of {name_of(data)} are taken for {TYPICAL_TOKENS} tokens long"
     return Rows(
         train=training_rows(data),
         validation=validation_rows(data),
         test=tested_rows(data),
-        lengths=(min(TYPICAL_TOKENS, cell.recipe.max_length),),
-        guesses=(*size_guesses(data), f"texts of {name_of(data)} are taken for {TYPICAL_TOKENS} tokens long"),
+        lengths=(min(tokens, cell.recipe.max_length),),
+        guesses=(*size_guesses(data), *([unknown] if known is None else [])),
     )
+
+
+def known_data(data: DataSpec) -> KnownData | None:
+    """What is known of a data set before it is fetched; None: nothing."""
+    return KNOWN_DATA.get(data.id or "") if data.source == "hub" else None
 
 
 def size_guesses(data: DataSpec) -> tuple[str, ...]:
     """Sizes that only the data themselves know, and what is taken for them."""
-    if data.source == "builtin" or is_sized(data):
+    if data.source == "builtin" or is_sized(data) or known_data(data) is not None:
         return ()
     return (f"rows of {name_of(data)} are taken for {UNKNOWN_ROWS:,}",)
 
@@ -110,6 +118,9 @@ def training_rows(data: DataSpec) -> int:
     """Training rows of a cell; a guess where the data's own size decides."""
     labels = data.num_labels or UNKNOWN_LABELS
     if data.num_samples is None:
+        known = known_data(data)
+        if known is not None:
+            return known.train - (0 if known.validation else known.train // 10)  # a tenth is held back
         return int(data.rows * 0.8) if data.source == "builtin" else UNKNOWN_ROWS
     return data.num_samples * labels if data.num_samples_per == "label" else data.num_samples
 
@@ -129,11 +140,19 @@ def num_evaluations(cell: CellSpec, rows: Rows | None = None) -> int:
 
 def validation_rows(data: DataSpec) -> int:
     """Validation rows of a cell; a guess where the data's own splits decide."""
-    return 0 if data.validation == "test" else _held_out_rows(data, data.validation_per_label)
+    known = known_data(data)
+    if data.validation == "test":
+        return 0
+    if known is not None and data.protocol == "official":
+        return known.validation or known.train // 10
+    return _held_out_rows(data, data.validation_per_label)
 
 
 def tested_rows(data: DataSpec) -> int:
     """Test rows of a cell; a guess where the data's own splits decide."""
+    known = known_data(data)
+    if known is not None and data.protocol == "official":
+        return known.test or known.train // 10
     return _held_out_rows(data, data.test_per_label)
 
 

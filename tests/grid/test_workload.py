@@ -1,9 +1,12 @@
 """What a cell has to do: counted from its declaration, guessed and said so where only the data know."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
+from grid.known_data import KNOWN_DATA
 from grid.workload import (
     UNKNOWN_ROWS,
     Rows,
@@ -16,6 +19,8 @@ from grid.workload import (
 )
 from jobs.spec import CandidateSpec, DataSpec, RecipeSpec
 from tests.jobs.samples import cell as sample
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def cell(number=1, *, data=None, **recipe):
@@ -52,6 +57,16 @@ def test_what_only_the_data_know_is_named():
     assert everything.guesses[0] == "rows of owner/rows are taken for 40,000"
     official = guessed_rows(cell(data=replace(hub, protocol="official")))
     assert "rows of owner/rows" in official.guesses[0]
+
+
+def test_sizes_of_data_in_shipped_configs_are_known():
+    imdb = DataSpec(source="hub", id="stanfordnlp/imdb", protocol="official", num_labels=None, num_samples=None)
+    rows = guessed_rows(cell(data=imdb, max_length=128))
+    assert (rows.train, rows.validation, rows.test) == (22_500, 2_500, 25_000), "a tenth of train is held back"
+    assert rows.lengths == (128,) and rows.guesses == ()
+    for path in sorted(CONFIGS.glob("*.yaml")):
+        declared = YAML(typ="safe").load(path.read_text("utf-8"))["dataset"]
+        assert declared["source"] != "hub" or declared["id"] in KNOWN_DATA, path.name
 
 
 def test_texts_of_nested_sets_count_once():
