@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -75,6 +76,18 @@ class _Kept:
     hidden: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Rows:
+    """What all cells tested on the same rows have in common."""
+
+    test_set: str
+    places: NDArray[np.intp]
+    """Rows of the split, as places in the file."""
+    labels: NDArray[Any]
+    order: NDArray[np.intp]
+    """Brings them into the sorted order of their ids."""
+
+
 @dataclass
 class Predictions:
     """Reads result folders one file at a time; keeps one number a row and metric, and row ids once a test set."""
@@ -82,7 +95,7 @@ class Predictions:
     folders: Mapping[str, Path]
     split: str = "test"
     _row_ids: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False)
-    _orders: dict[bytes, tuple[str, NDArray[np.intp]]] = field(default_factory=dict, init=False)
+    _rows: dict[bytes, _Rows] = field(default_factory=dict, init=False)
     _scores: dict[tuple[str, str], _Kept | None] = field(default_factory=dict, init=False)
 
     def of(self, cell_id: str) -> CellPredictions | None:
@@ -155,56 +168,93 @@ class Predictions:
 
     def _kept(self, cell_id: str, metric: str) -> _Kept | None:
         if (cell_id, metric) not in self._scores:
-            table = self._read(cell_id, with_logits=False)
-            self._scores[cell_id, metric] = None if table is None else self._worked_out(table, metric)
+            found = self._told(cell_id)
+            self._scores[cell_id, metric] = None if found is None else _worked_out(*found, metric)
         return self._scores[cell_id, metric]
 
-    def _worked_out(self, table: Any, metric: str) -> _Kept | None:
-        truth, said = _side(table, "label"), _side(table, "predicted")
-        scores = row_scores(metric, truth, said)
-        if scores is None:
-            return None
-        test_set, order = self._sorted(table.column("row_id"))
-        kept = scores[order]
-        return _Kept(
-            test_set=test_set,
-            scores=kept if kept.dtype == np.bool_ else kept.astype(np.float32),
-            hidden=hidden_variance(metric, truth, said),
-        )
+    def _told(self, cell_id: str) -> tuple[_Rows, NDArray[Any]] | None:
+        """The rows of a cell, and what it said about them; rows that stand in many files alike are decoded once."""
+        with self._opened(cell_id) as opened:
+            if opened is None:
+                return None
+            source, file = opened
+            written = _digest(source, file)
+            if written not in self._rows:
+                self._rows[written] = self._decoded(file)
+            rows = self._rows[written]
+            said = _side(_columns(file, "predicted"), "predicted")
+        return rows, said[rows.places]
 
-    def _sorted(self, row_ids: Any) -> tuple[str, NDArray[np.intp]]:
-        """Which test set some row ids are, and their sorted order; most cells of a store name the same ones."""
-        digest = hashlib.sha256()
-        for chunk in row_ids.chunks:
-            digest.update(f"{chunk.offset} {len(chunk)} ".encode())
-            for buffer in chunk.buffers():
-                digest.update(buffer or b"")
-        written = digest.digest()
-        if written not in self._orders:
-            names = np.asarray(row_ids.to_numpy(zero_copy_only=False))
-            order = np.argsort(names, kind="stable")
-            in_order = tuple(names[order].tolist())
-            key = hashlib.sha256("\n".join(in_order).encode()).hexdigest()
-            self._row_ids.setdefault(key, in_order)
-            self._orders[written] = key, order
-        return self._orders[written]
+    def _decoded(self, file: pq.ParquetFile) -> _Rows:
+        table = _columns(file, "split", "row_id", "label")
+        places = np.flatnonzero(np.asarray(table.column("split").to_numpy(zero_copy_only=False)) == self.split)
+        names = np.asarray(table.column("row_id").to_numpy(zero_copy_only=False))[places]
+        order = np.argsort(names, kind="stable")
+        in_order = tuple(names[order].tolist())
+        test_set = hashlib.sha256("\n".join(in_order).encode()).hexdigest()
+        self._row_ids.setdefault(test_set, in_order)
+        return _Rows(test_set=test_set, places=places, labels=_side(table, "label")[places], order=order)
 
     def _read(self, cell_id: str, *, with_logits: bool) -> Any:
+        with self._opened(cell_id) as opened:
+            if opened is None:
+                return None
+            names = opened[1].schema_arrow.names
+            columns = [name for name in names if with_logits or not name.startswith("logit_")]
+            table = opened[1].read(columns=columns, use_threads=False)
+        return table.filter(pc.equal(table.column("split"), self.split))
+
+    @contextmanager
+    def _opened(self, cell_id: str) -> Iterator[tuple[pa.MemoryMappedFile, pq.ParquetFile] | None]:
+        """A cell's file; None when its folder keeps none."""
         folder = self.folders.get(cell_id)
         path = None if folder is None else folder / FILE
         if path is None or not path.is_file():
-            return None
+            yield None
+            return
         try:
             # A map of the file: found, opened and read without pyarrow's detour over file systems.
             with pa.memory_map(str(path)) as source, pq.ParquetFile(source) as file:
-                names = file.schema_arrow.names
-                columns = [name for name in names if with_logits or not name.startswith("logit_")]
-                table = file.read(columns=columns, use_threads=False)
+                yield source, file
         except (pa.ArrowException, OSError, KeyError) as error:
             raise EnvironmentProblem(
                 f"cannot read {path}: {error}. `finegrid doctor` says which results are damaged."
             ) from error
-        return table.filter(pc.equal(table.column("split"), self.split))
+
+
+def _worked_out(rows: _Rows, said: NDArray[Any], metric: str) -> _Kept | None:
+    scores = row_scores(metric, rows.labels, said)
+    if scores is None:
+        return None
+    kept = scores[rows.order]
+    return _Kept(
+        test_set=rows.test_set,
+        scores=kept if kept.dtype == np.bool_ else kept.astype(np.float32),
+        hidden=hidden_variance(metric, rows.labels, said),
+    )
+
+
+def _digest(source: pa.MemoryMappedFile, file: pq.ParquetFile) -> bytes:
+    """Of the columns that say which rows there are and what they are, as they are stored: nothing is decoded."""
+    digest = hashlib.sha256()
+    metadata = file.metadata
+    for group in range(metadata.num_row_groups):
+        for place in range(metadata.num_columns):
+            column = metadata.row_group(group).column(place)
+            name = column.path_in_schema
+            if name.startswith(("predicted", "logit_")):
+                continue
+            begin = column.dictionary_page_offset or column.data_page_offset
+            digest.update(f"{name} {column.num_values} {column.compression} {column.total_compressed_size};".encode())
+            digest.update(source.read_at(column.total_compressed_size, begin))
+    return digest.digest()
+
+
+def _columns(file: pq.ParquetFile, *names: str) -> Any:
+    """Columns of these names, and those of every label that begin with one of them."""
+    begins = tuple(f"{name}_" for name in names if name != "row_id")
+    chosen = [name for name in file.schema_arrow.names if name in names or name.startswith(begins)]
+    return file.read(columns=chosen, use_threads=False)
 
 
 def _side(table: Any, name: str) -> NDArray[Any]:

@@ -109,3 +109,26 @@ def test_scores_that_are_no_mean_over_rows_need_the_very_same_ones(tmp_path: Pat
     one, other = (read.answers({0: name}, "f1_macro") for name in "ab")
     assert one is not None and other is not None
     assert pair_up(one, other) is None
+
+
+def test_rows_that_many_files_share_are_decoded_once_and_others_are_told_apart(tmp_path: Path) -> None:
+    """Whatever is stored once for several files, the answers are those of every file by itself."""
+    random = np.random.default_rng(5)
+    ids = [f"row-{number}" for number in random.permutation(40)]
+    sheets: dict[str, tuple[list[bool], list[str] | None]] = {}
+    for number in range(6):
+        other = [*ids[:-1], "row-other"] if number == 3 else ids[::-1] if number == 4 else ids
+        sheets[f"c{number}"] = (list(random.random(40) < 0.5), other)
+    together = reader(tmp_path, **sheets)
+    (tmp_path / "c5" / "predictions.parquet").unlink()
+    logits = random.normal(size=(40, 2)).astype(np.float32)
+    predictions_writer({"test": (ids, np.arange(40) % 2, logits)})(tmp_path / "c5" / "predictions.parquet")
+    together.read_ahead(sheets, "accuracy")
+    assert len(together._rows) == 4, "the usual rows, one replaced, another order, other labels"
+    for name in sheets:
+        alone, shared = Predictions({name: tmp_path / name}).answers({0: name}), together.answers({0: name})
+        found = together.of(name)
+        assert alone is not None and shared is not None and found is not None
+        assert alone.row_ids == shared.row_ids and alone.scores.tolist() == shared.scores.tolist()
+        rights = dict(zip(found.row_ids, found.predicted == found.labels, strict=True))
+        assert shared.scores[0].tolist() == [rights[row] for row in shared.row_ids]
