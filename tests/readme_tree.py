@@ -31,7 +31,7 @@ _DESCRIPTIONS = {
     "analysis/templates/report.html.j2": "the page of a report",
     "analysis/templates/report.js": "what is behind a tile: shown on hover, focus and tap",
     "analysis/published_results.csv": "published numbers of five experiments, with their sources: reference data",
-    "benchmarks/results/estimates.json": "measured: estimates of plans against wall time and peak memory of 26 cells in 10 packs",
+    "benchmarks/results/estimates.json": "measured: estimates of plans against time and peak memory of 26 cells",
     "benchmarks/results/fleet.json": "simulated: makespans of 10,000 cells on 1, 8 and 64 GPUs, in four ways",
     "benchmarks/results/orchestration.json": "measured: overhead of a grid of 10,000 cells, its planning and reading",
     "benchmarks/results/report.json": "measured: the reports of 10,000 cells and of the demo, seconds and memory",

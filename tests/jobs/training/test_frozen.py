@@ -1,3 +1,5 @@
+"""Products with frozen weights: the numbers of a plain layer, bit by bit those of a group alone."""
+
 from __future__ import annotations
 
 import pytest
