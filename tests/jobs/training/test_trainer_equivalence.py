@@ -53,6 +53,7 @@ class Case:
     accumulation: int = 1
     kind: str = "nf4"
     lora: LoraSpec = LORA
+    task: str = "single_label"
 
     def __str__(self) -> str:
         """Name of the test."""
@@ -61,6 +62,7 @@ class Case:
         parts += ["accumulation"] if self.accumulation > 1 else []
         parts += [self.kind] if self.kind != "nf4" else []
         parts += ["feed-forward"] if self.lora != LORA else []
+        parts += ["several-labels"] if self.task == "multi_label" else []
         return "-".join(parts)
 
     @property
@@ -98,6 +100,8 @@ CASES = (
     *(Case(family=family, strategy=Strategy.LORA, accumulation=2) for family in ("bert", "llama")),
     Case(family="llama", strategy=Strategy.QLORA, mode="quantized", kind="fp4"),
     Case(family="bert", strategy=Strategy.LORA, lora=FEED_FORWARD),
+    *(Case(family="bert", strategy=s, task="multi_label") for s in (Strategy.LORA, Strategy.HEAD, Strategy.FULL)),
+    Case(family="qwen2", strategy=Strategy.LORA, task="multi_label"),
 )
 
 
@@ -114,6 +118,7 @@ def test_one_cell_trains_as_with_hf_trainer(case: Case, cache: Path, tmp_path: P
         lora=case.lora,
         num_train=NUM_TRAIN,
         longest=LONGEST,
+        task=case.task,
         **({"quantization": case.quantization} if case.quantization else {}),
     )
     expected = train_with_trainer(

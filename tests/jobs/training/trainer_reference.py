@@ -102,6 +102,8 @@ def plain_name(name: str, base: Base) -> str:
 def _load(location: Path, run: CellRun, base: Base) -> nn.Module:
     cell = run.packed.cell
     settings: dict[str, Any] = {"num_labels": run.num_labels, "dtype": torch.float32}
+    if cell.data.task == "multi_label":
+        settings["problem_type"] = "multi_label_classification"
     if cell.quantization is not None:
         settings |= {"quantization_config": _four_bit(cell.quantization, base), "device_map": {"": "cpu"}}
     model: nn.Module = AutoModelForSequenceClassification.from_pretrained(location, **settings)
@@ -260,4 +262,6 @@ class Rows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         ids = self._tokens[row].tolist()
-        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": int(self._labels[row])}
+        label = self._labels[row]
+        labels = int(label) if label.ndim == 0 else label.astype(float).tolist()
+        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": labels}
