@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from jobs.work_messages import AskedCell
 os.environ["OMP_NUM_THREADS"] = "1"
 # Plans measure this machine for some seconds; tests of that say so themselves.
 os.environ.setdefault("FINEGRID_GAUGE_S", "0")
+# Started in the background or by nohup, the tests would hand ignored signals on to what they start, and wait in vain.
+for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _default)
 
 
 @pytest.fixture(scope="session")

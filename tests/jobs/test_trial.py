@@ -127,17 +127,16 @@ def test_a_failing_cell_is_an_event_and_the_others_finish(workshop: Workshop) ->
 
 
 def test_stop_gives_back_what_is_not_finished(workshop: Workshop) -> None:
+    """One short cell; the others train for so long that they cannot be done when its result comes."""
+    compute = ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=2)
     cells = [
-        cell(seed, compute=ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=2))
-        for seed in range(1, 5)
+        cell(seed, compute=compute, recipe=RECIPE if seed == 1 else replace(RECIPE, epochs=400)) for seed in range(1, 5)
     ]
     stop = Command(kind=CommandKind.STOP)
     events = run(pack(*cells), workshop, lambda e: stop if e.kind is EventKind.CELL_FINISHED else None)
     last = {e.cell_id: e.kind for e in events if e.cell_id}
-    assert EventKind.CELL_FINISHED in last.values()
-    assert EventKind.CELL_INTERRUPTED in last.values()
-    assert set(last.values()) <= {EventKind.CELL_FINISHED, EventKind.CELL_INTERRUPTED}
-    assert set(last) == {c.cell.cell_id for c in cells}
+    assert last.pop(cells[0].cell.cell_id) is EventKind.CELL_FINISHED
+    assert last == {c.cell.cell_id: EventKind.CELL_INTERRUPTED for c in cells[1:]}
 
 
 def test_cells_can_be_given_up(workshop: Workshop) -> None:
@@ -254,7 +253,7 @@ def test_the_trial_runs_without_ray_and_sql(tmp_path: Path, cache: Path) -> None
 
 def test_a_pack_without_a_driver_can_be_stopped(workshop: Workshop) -> None:
     compute = ComputeSpec(precision="fp32", numerics="fast", reload_check=False, slots=1)
-    given = pack(cell(1, compute=compute), cell(2, compute=compute))
+    given = pack(cell(1, compute=compute), cell(2, compute=compute, recipe=replace(RECIPE, epochs=400)))
     seen: list[Event] = []
     for event in events_of(given, workshop, lambda: any(e.kind is EventKind.CELL_FINISHED for e in seen)):
         seen.append(event)

@@ -41,7 +41,8 @@ def test_every_engine_can_be_gauged(strategy: Strategy, tmp_path: Path) -> None:
 
 
 def test_slices_weigh_and_take_what_the_whole_model_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shape = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4, "num_hidden_layers": 8}
+    # Large enough that what other tests left in the heap does not count.
+    shape = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "num_hidden_layers": 8}
     folder = tmp_path / "model"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "bert", "vocab_size": 3000, **shape}))
@@ -51,7 +52,7 @@ def test_slices_weigh_and_take_what_the_whole_model_does(tmp_path: Path, monkeyp
     (sliced,) = gauged(tmp_path, wish("sliced", cell)).gauged
     assert whole.gauge is not None and sliced.gauge is not None
     assert whole.gauge.base_bytes / 2 < sliced.gauge.base_bytes < whole.gauge.base_bytes * 2
-    assert whole.gauge.alone_seconds / 3 < sliced.gauge.alone_seconds < whole.gauge.alone_seconds * 3
+    assert whole.gauge.alone_seconds / 4 < sliced.gauge.alone_seconds < whole.gauge.alone_seconds * 4
 
 
 def test_every_further_layer_adds_what_the_second_one_added() -> None:
