@@ -80,6 +80,7 @@ def ragged_attention(
         ),
         multipliers=_multipliers(module, batch, heads, pooled_only, value.dtype),
         asking=(batch.pooled_token_S, batch.text_or_zero_N) if pooled_only else None,
+        is_training=torch.is_grad_enabled(),
     )
     # Under autocast (strategy full) rotated queries and keys are still float32.
     heads_first = [x_1HND.to(value.dtype) for x_1HND in (query, key, value)]
@@ -103,6 +104,8 @@ class _Plan:
     multipliers: list[Tensor | None]
     asking: tuple[Tensor, Tensor] | None
     """Tokens that ask, and for every token which of them it is; None: all do."""
+    is_training: bool
+    """Keep what the backward pass needs."""
 
     def to_tokens(self, x_SD: Tensor) -> Tensor:
         """[N, H, D] from the rows of the heads that ask; zeros elsewhere."""
@@ -138,11 +141,16 @@ class _RaggedAttention(torch.autograd.Function):
             bias = plan.biases[place]
             if bias is not None:
                 scores.view(texts, plan.heads, queries, width).add_(bias)
+            if not plan.is_training:
+                weights_BQL = torch.softmax(scores, dim=-1)  # computed in float32 all the same
+                torch.bmm(_dropped(weights_BQL, plan.multipliers[place]), v, out=out)
+                continue
             weights.append(torch.softmax(scores, dim=-1, dtype=torch.float32))
             dropped.append(_dropped(weights[-1].to(v.dtype), plan.multipliers[place]))
             torch.bmm(dropped[-1], v, out=out)
-        ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *dropped, *caps)
-        ctx.plan = plan
+        if plan.is_training:
+            ctx.save_for_backward(q_PD, k_PD, v_PD, *weights, *dropped, *caps)
+            ctx.plan = plan
         return plan.to_tokens(out_PD.index_select(0, plan.queries.scatter)).unsqueeze(0)
 
     @staticmethod

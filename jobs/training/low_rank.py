@@ -17,6 +17,9 @@ from torch import Tensor
 from jobs.training.ragged import CellGroup
 from jobs.training.rows import Places, rows_or_zero
 
+_MANY_ROWS = 256
+"""Rows of a cell from which on two small products of its own cost less than laying all cells out evenly."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class GroupAdapters:
@@ -58,7 +61,9 @@ def add_low_rank(
         the backward pass adds to the adapters' gradients.
     """
     if not torch.is_grad_enabled():
-        return _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI)[0].unsqueeze(0)
+        return _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI, keeps=False)[0].unsqueeze(
+            0
+        )
     anchor = torch.empty(0, device=x_1NI.device, requires_grad=True)  # so that the first layer's backward runs, too
     result: Tensor = _LowRank.apply(x_1NI, y_1NO, anchor, groups, adapters, multiplier_NI)  # type: ignore[no-untyped-call]
     return result
@@ -75,7 +80,7 @@ class _LowRank(torch.autograd.Function):
         adapters: Sequence[GroupAdapters | None],
         multiplier_NI: Tensor | None,
     ) -> Tensor:
-        sum_NO, saved = _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI)
+        sum_NO, saved = _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI, keeps=True)
         ctx.save_for_backward(*saved)
         ctx.groups, ctx.adapters, ctx.multiplier_NI, ctx.shape = groups, adapters, multiplier_NI, x_1NI.shape[1:]
         return sum_NO.unsqueeze(0)
@@ -104,8 +109,10 @@ def _forward(
     groups: Sequence[CellGroup],
     adapters: Sequence[GroupAdapters | None],
     multiplier_NI: Tensor | None,
+    *,
+    keeps: bool,
 ) -> tuple[Tensor, list[Tensor]]:
-    """The sum, and for every group with adapters its padded input and scaled A x, for the backward pass."""
+    """The sum, and for the backward pass, if there is one, every group's padded input and scaled A x."""
     kept = []
     x_NI = x_NI if multiplier_NI is None else x_NI * multiplier_NI
     sum_NO = torch.empty_like(y_NO)
@@ -113,6 +120,9 @@ def _forward(
         y, sum_ = y_NO[group.rows], sum_NO[group.rows]
         if own is None:
             sum_.copy_(y)
+            continue
+        if not keeps and y.shape[0] >= _MANY_ROWS * group.num_cells:
+            _one_by_one(x_NI[group.rows], y, sum_, group, own)
             continue
         x_nRI = _padded(x_NI[group.rows], group.row_places)
         hidden_nRr = torch.bmm(x_nRI, own.a_nrI.transpose(1, 2)).mul_(own.scaling_n11)
@@ -125,6 +135,13 @@ def _forward(
             torch.add(y, update_PO.index_select(0, group.row_places.scatter_N), out=sum_)
         kept += [x_nRI, hidden_nRr]
     return sum_NO, kept
+
+
+def _one_by_one(x_NI: Tensor, y_NO: Tensor, sum_NO: Tensor, group: CellGroup, own: GroupAdapters) -> None:
+    """The same cell after cell, without padding."""
+    for cell, rows in enumerate(group.rows_n):
+        hidden_Rr = torch.mm(x_NI[rows], own.a_nrI[cell].t()).mul_(own.scaling_n11[cell])
+        torch.addmm(y_NO[rows], hidden_Rr, own.b_nOr[cell].t(), out=sum_NO[rows])
 
 
 def _backward(

@@ -27,6 +27,8 @@ class CellGroup:
 
     num_cells: int
     rows: slice
+    rows_n: tuple[slice, ...]
+    """Rows of every cell, counted from the group's first."""
     texts: slice
     row_places: Places
     text_places: Places
@@ -188,6 +190,7 @@ def _groups(
             CellGroup(
                 num_cells=size,
                 rows=slice(row, row + num_rows),
+                rows_n=_slices(own_rows),
                 texts=slice(text, text + num_texts),
                 row_places=padded_places(own_rows, device, step=2 * ROW_STEP if size > 1 else 1),
                 text_places=padded_places(own_texts, device),
@@ -195,6 +198,11 @@ def _groups(
         )
         cell, row, text = cell + size, row + num_rows, text + num_texts
     return tuple(groups)
+
+
+def _slices(counts: np.ndarray) -> tuple[slice, ...]:
+    starts = starts_of(counts)
+    return tuple(slice(int(first), int(first + count)) for first, count in zip(starts, counts, strict=True))
 
 
 def step_key(seed: int, step: int, micro_index: int) -> int:

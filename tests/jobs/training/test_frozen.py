@@ -24,7 +24,11 @@ def _groups(*rows: int) -> list[CellGroup]:
     for count in rows:
         places = padded_places(np.array([count]), torch.device("cpu"))
         own = slice(first, first + count)
-        found.append(CellGroup(num_cells=1, rows=own, texts=own, row_places=places, text_places=places))
+        found.append(
+            CellGroup(
+                num_cells=1, rows=own, rows_n=(slice(0, count),), texts=own, row_places=places, text_places=places
+            )
+        )
         first += count
     return found
 
