@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.aggregate import DATA_AXES, ordered
 from analysis.crossed import Parts, share_interval, share_parts, unstacked, with_hidden
 from analysis.loading import Results
 from analysis.predictions import Answers, Predictions, predictions_of
+from analysis.tails import student_t
 
 _ANSWERS_AT_ONCE: Final = 2_000_000
 
@@ -274,7 +274,7 @@ def _from_numbers(values: Sequence[float], level: float, metric: str) -> dict[st
     mean = statistics.fmean(values)
     if len(values) == 1:
         return {**nothing, "mean": mean, "reason": "one seed and no predictions of single rows"}
-    half = float(stats.t.isf((1 - level) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    half = float(student_t((1 - level) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
     low, high = mean - half, mean + half
     if _is_share(metric):  # no score lies outside, so an interval loses nothing there
         low, high = max(0.0, low), min(1.0, high)

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from scipy import stats
-
 from analysis.comparing import Comparison, Verdict
 from analysis.published import family
+from analysis.tails import fisher
 
 
 class Holds(StrEnum):
@@ -35,7 +34,7 @@ class Claim:
 
 def fisher_p(first: tuple[int, int], second: tuple[int, int]) -> float:
     """Two-sided p of Fisher's exact test of two (right, rows): single rows were not published."""
-    return float(stats.fisher_exact([[right, rows - right] for right, rows in (first, second)]).pvalue)
+    return fisher((first[0], first[1] - first[0]), (second[0], second[1] - second[0]))
 
 
 def p_text(p: float) -> str:

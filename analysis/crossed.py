@@ -26,7 +26,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
+from scipy import special
+
+from analysis.tails import normal, student_t
 
 Numbers = NDArray[np.float64]
 
@@ -164,7 +166,7 @@ def _squared_half_width(found: Parts, alpha: Any) -> Any:
 
 
 def _quantile(alpha: Any, freedom: int) -> Any:
-    return -special.stdtrit(max(freedom, 1), np.asarray(alpha) / 2)  # stats.t.isf without its slow checks
+    return student_t(np.asarray(alpha) / 2, max(freedom, 1))
 
 
 def interval(found: Parts, *, level: float = 0.95) -> tuple[Any, Any]:
@@ -187,7 +189,7 @@ def share_interval(found: Parts, *, level: float = 0.95) -> tuple[Any, Any]:
     Returns:
         low and high, each with the shape of found.mean.
     """
-    z2 = stats.norm.isf((1.0 - level) / 2) ** 2
+    z2 = normal((1.0 - level) / 2) ** 2
     squared = _squared_half_width(found, 1.0 - level)
     centre = (found.mean * found.rows + SHARE_PSEUDO_ROWS) / (found.rows + 2 * SHARE_PSEUDO_ROWS)
     with np.errstate(divide="ignore"):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import numpy as np
-from scipy import stats
+
+from analysis.tails import binomial_half
 
 Correction = Literal["holm", "fdr_bh"]
 EXACT_UP_TO: Final = 20
@@ -27,10 +28,8 @@ def mcnemar(only_first: int, only_second: int, *, mid_p: bool = True) -> float:
     """
     disagreements = only_first + only_second
     fewer = min(only_first, only_second)
-    p = 2.0 * float(stats.binom.cdf(fewer, disagreements, 0.5))
-    if mid_p:
-        p -= float(stats.binom.pmf(fewer, disagreements, 0.5))
-    return min(1.0, p)
+    at_most, exactly = binomial_half(fewer, disagreements)
+    return min(1.0, 2.0 * at_most - (exactly if mid_p else 0.0))
 
 
 def sign_flips(differences: Sequence[float], *, samples: int = 100_000, seed: int = 0) -> float:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import stats
 
 from analysis.crossed import Parts
+from analysis.tails import normal, student_t
 
 POWER: Final = 0.8
 MOST_SEEDS: Final = 200
@@ -54,12 +54,12 @@ def smallest_detectable(
     seed_part = np.where(seeds > 1, variances.seed / seeds + variances.residual / (seeds * rows), 0.0)
     row_part = np.asarray(variances.row) / rows
     variance = np.maximum(seed_part + row_part, 1e-300)
-    from_seeds = stats.t.isf(alpha / 2, np.maximum(seeds - 1, 1)) ** 2 * seed_part / variance
-    from_rows = stats.t.isf(alpha / 2, np.maximum(rows - 1, 1)) ** 2 * row_part / variance
+    from_seeds = student_t(alpha / 2, np.maximum(seeds - 1, 1)) ** 2 * seed_part / variance
+    from_rows = student_t(alpha / 2, np.maximum(rows - 1, 1)) ** 2 * row_part / variance
     squared = from_seeds + from_rows
     spread = from_seeds**2 * 2 / np.maximum(seeds - 1, 1) / (4 * squared)
     mean = np.sqrt(np.maximum(squared - spread, 0.0))
-    return np.sqrt(variance) * (mean + stats.norm.ppf(power) * np.sqrt(1 + spread))
+    return np.sqrt(variance) * (mean + normal(1.0 - power) * np.sqrt(1 + spread))
 
 
 def seeds_to_detect(found: Parts, difference: float, *, alpha: float = 0.05) -> int | None:

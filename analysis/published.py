@@ -15,12 +15,12 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from analysis.answers import AxisEffect, axis_effects, combined
 from analysis.arms import Covers, Estimate, Point
 from analysis.crossed import share_interval, share_parts
 from analysis.paired import adjusted
+from analysis.tails import fisher
 
 BALANCED: Final = "goemotions-balanced"
 LARGE_MODELS: Final = ("Qwen/Qwen2.5-1.5B", "meta-llama/Llama-3.2-1B", "openai-community/gpt2-xl")
@@ -123,7 +123,7 @@ def published_tests(models: Sequence[str] | None = None) -> tuple[CountTest, ...
         for first, second in itertools.combinations(cells, 2)
         if (first.num_labels, first.num_samples) == (second.num_labels, second.num_samples)
     ]
-    p_values = [float(stats.fisher_exact([_counts(first), _counts(second)]).pvalue) for first, second in pairs]
+    p_values = [fisher(_counts(first), _counts(second)) for first, second in pairs]
     holm = adjusted(p_values, "holm")
     return tuple(
         CountTest(first=first, second=second, p=p, p_holm=float(corrected))
@@ -131,8 +131,8 @@ def published_tests(models: Sequence[str] | None = None) -> tuple[CountTest, ...
     )
 
 
-def _counts(cell: PublishedCell) -> list[int]:
-    return [cell.correct, cell.rows - cell.correct]
+def _counts(cell: PublishedCell) -> tuple[int, int]:
+    return cell.correct, cell.rows - cell.correct
 
 
 def published_size_effects() -> tuple[AxisEffect, ...]:

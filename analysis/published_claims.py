@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import pandas as pd
-from scipy import stats
 
 from analysis.answers import AxisEffect, axis_effects
 from analysis.arms import Estimate
@@ -42,6 +41,7 @@ from analysis.published import (
     published_size_effects,
     published_tests,
 )
+from analysis.tails import f_below
 
 EMOTION: Final = "emotion-bert-strategies"
 FULL_VS_LORA: Final = "goemotions-bert-full-vs-lora"
@@ -299,7 +299,7 @@ def _lora_is_steadier(found: Sequence[Estimate]) -> Claim:
     pairs = [(each["full"], each["lora"]) for each in arms.values() if len(each) == 2]
     ratios = [((lora.sd or 0.0) / (full.sd or 1.0)) ** 2 for full, lora in pairs]
     tails = [
-        stats.f.cdf(ratio, len(lora.seeds) - 1, len(full.seeds) - 1)
+        f_below(ratio, len(lora.seeds) - 1, len(full.seeds) - 1)
         for ratio, (full, lora) in zip(ratios, pairs, strict=True)
     ]
     shown = adjusted([2 * min(tail, 1 - tail) for tail in tails], "holm") < ALPHA

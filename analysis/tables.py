@@ -85,7 +85,7 @@ def csv_text(table: Table) -> str:
     writer.writerow([_inert(name) for name in table.columns])
     inert = _InertTexts()
     for row in table.rows:
-        writer.writerow([inert[v] if type(v) is str else "" if _is_nothing(v) else v for v in row])
+        writer.writerow([inert[v] if type(v) is str else v if v == v else "" for v in row])  # None is nothing to csv
     return file.getvalue()
 
 

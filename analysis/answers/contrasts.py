@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from scipy import stats
 
 from analysis.arms import Covers, Estimate
 from analysis.comparing import ALPHA
 from analysis.crossed import Parts, difference_parts, interval, share_interval
+from analysis.tails import student_t
 
 SIZE_AXIS: Final = "num_samples"
 LABELS_AXIS: Final = "num_labels"
@@ -92,7 +92,7 @@ def _ends(one: Estimate, level: float) -> tuple[float, float] | None:
         return float(low), float(high)
     if one.covers is Covers.SEEDS:
         freedom = len(one.seeds) - 1
-        wider = float(stats.t.isf((1 - level) / 2, freedom) / stats.t.isf((1 - one.level) / 2, freedom))
+        wider = float(student_t((1 - level) / 2, freedom) / student_t((1 - one.level) / 2, freedom))
     else:
         wider = statistics.NormalDist().inv_cdf((1 + level) / 2) / statistics.NormalDist().inv_cdf((1 + one.level) / 2)
     return one.mean - wider * (one.mean - one.low), one.mean + wider * (one.high - one.mean)
