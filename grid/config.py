@@ -208,9 +208,35 @@ def check_document(
         the config, and every fault; None when there is one.
     """
     file, problems = validate(ConfigFile, document)
-    variants, faults = check_changes(document.get("variants", {}), "variants")
+    parts, faults = _parts_of(document, wider_axes)
+    problems = _distinct([*problems, *faults])
+    if file is None or problems:
+        return None, problems
+    config = _config_of(document, file, parts)
+    problems = _check_size(config, allow_large) or _check_combinations(config)
+    return (None, problems) if problems else (config, [])
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What has to be checked against the axes, and the axes themselves."""
+
+    axes: tuple[Axis, ...]
+    models: tuple[ModelReference, ...]
+    variants: Mapping[str, Changes]
+    per_strategy: dict[str, Changes]
+    per_model: dict[str, Changes]
+    exclusions: tuple[Mapping[str, tuple[Any, ...]], ...]
+    tuning: Tuning | None
+    idle: Mapping[str, tuple[Any, ...]]
+    """By axis, values that --set took away."""
+
+
+def _parts_of(document: Mapping[str, Any], wider_axes: Any) -> tuple[_Parts, list[Problem]]:
+    """The parts and all their faults; with faulty axes, other parts are not held against them."""
+    variants, problems = check_changes(document.get("variants", {}), "variants")
     axes, axis_faults = check_axes(document.get("axes"), variants)
-    problems += faults + axis_faults
+    problems += axis_faults
     per_strategy, per_model, faults = _per_axis(document)
     problems += faults
     raw_baselines = document.get("baselines", [])
@@ -228,13 +254,26 @@ def check_document(
     problems += sink_problems(document.get("sinks", {}))
     revisions = document.get("revisions", {})
     models, faults = model_references(axes, revisions if isinstance(revisions, dict) else {})
-    problems = _distinct([*problems, *faults])
-    if file is None or problems:
-        return None, problems
-    config = Config(
-        name=file.name,
+    parts = _Parts(
         axes=axes,
         models=models,
+        variants=variants,
+        per_strategy=per_strategy,
+        per_model=per_model,
+        exclusions=exclusions,
+        tuning=tuning,
+        idle=idle,
+    )
+    return parts, [*problems, *faults]
+
+
+def _config_of(document: Mapping[str, Any], file: ConfigFile, parts: _Parts) -> Config:
+    """The config of a document without faults."""
+    per_axis = {"per_strategy": parts.per_strategy, "per_model": parts.per_model}
+    return Config(
+        name=file.name,
+        axes=parts.axes,
+        models=parts.models,
         data=section_spec(DataSpec, "dataset", {**given(file.dataset)}),
         recipe=section_spec(RecipeSpec, "recipe", given(file.recipe)),
         lora=section_spec(LoraSpec, "lora", given(file.lora)),
@@ -246,20 +285,18 @@ def check_document(
         evaluation=section_spec(EvaluationSpec, "evaluation", given(file.evaluation)),
         compute=compute_spec(file.compute, file.checkpoint),
         request=resource_request(file.compute),
-        variants=variants,
-        per_strategy=per_strategy,
-        per_model=per_model,
-        exclude=exclusions,
-        tuning=tuning,
+        variants=parts.variants,
+        per_strategy=parts.per_strategy,
+        per_model=parts.per_model,
+        exclude=parts.exclusions,
+        tuning=parts.tuning,
         baselines=tuple(Strategy(value) for value in dict.fromkeys(file.baselines)),
         keep_weights=file.keep_weights,
         prices=file.prices,
         sinks=file.sinks,
         document=document,
-        notes=idle_notes({"per_strategy": per_strategy, "per_model": per_model}, exclusions, idle),
+        notes=idle_notes(per_axis, parts.exclusions, parts.idle),
     )
-    problems = _check_size(config, allow_large) or _check_combinations(config)
-    return (None, problems) if problems else (config, [])
 
 
 def _per_axis(document: Mapping[str, Any]) -> tuple[dict[str, Changes], dict[str, Changes], list[Problem]]:
