@@ -71,7 +71,7 @@ def ragged_attention(
         softcap=softcap,
         queries=batch.buckets.head_index(heads, heads, pooled_only=pooled_only),
         keys=batch.buckets.head_index(heads, source_heads, pooled_only=False),
-        shapes=[(b.num_texts, 1 if pooled_only else b.width, b.width) for b in batch.buckets.buckets],
+        shapes=batch.buckets.shapes(pooled_only=pooled_only),
         biases=batch.buckets.biases(
             causal=bool(getattr(module, "is_causal", False) if is_causal is None else is_causal),
             window=sliding_window,
@@ -114,11 +114,13 @@ class _Plan:
 
     def split(self, x_PD: Tensor, *, is_query: bool) -> list[Tensor]:
         """Views of every bucket, [S * H, Q or L, D]; a row of zeros at the end is left out."""
-        width = x_PD.shape[1]
-        shapes = [(texts * self.heads, queries if is_query else places) for texts, queries, places in self.shapes]
-        counts = [count * places for count, places in shapes]
-        parts = torch.split(x_PD, [*counts, x_PD.shape[0] - sum(counts)])[: len(counts)]
-        return [part.view(*shape, width) for part, shape in zip(parts, shapes, strict=True)]
+        width, first, parts = x_PD.shape[1], 0, []
+        for texts, queries, places in self.shapes:
+            rows = queries if is_query else places
+            # One call where a split and its views take three: of small buckets the calls are what costs.
+            parts.append(x_PD.as_strided((texts * self.heads, rows, width), (rows * width, width, 1), first))
+            first += texts * self.heads * rows * width
+        return parts
 
 
 class _RaggedAttention(torch.autograd.Function):

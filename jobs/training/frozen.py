@@ -36,20 +36,25 @@ class FrozenProduct:
             reorders: keep copies in the library's own order, two of the weight's size, where that pays.
         """
         self.weight_OI, self.bias_O = weight_OI, bias_O
-        self._made_of = _identity(weight_OI)
+        self._made_of = weight_OI.data_ptr(), weight_OI._version
         self._forward: Tensor | None = None
         self._backward: Tensor | None = None
         if reorders and _can_reorder(weight_OI):
             self._forward, self._backward = _reordered(weight_OI), _reordered(weight_OI.t())
 
-    def is_of(self, weight_OI: Tensor) -> bool:
-        """True while a weight is the one this was made of, unchanged."""
-        return _identity(weight_OI) == self._made_of
+    def is_of(self, weight: Tensor) -> bool:
+        """True while a weight (as it is or transposed) is the one this was made of, unchanged and not trained."""
+        return (weight.data_ptr(), weight._version) == self._made_of and not weight.requires_grad
 
     def __call__(self, x_1NI: Tensor, groups: Sequence[CellGroup]) -> Tensor:
         """Multiply every group's rows on their own: their last bits depend on nobody else."""
         y_1NO: Tensor = _Product.apply(x_1NI, self, groups)  # type: ignore[no-untyped-call]
         return y_1NO
+
+    @property
+    def takes_any_shape(self) -> bool:
+        """Whether rows may have further dimensions in front."""
+        return self._forward is not None
 
     def outputs(self, x_NI: Tensor, out: Tensor | None = None) -> Tensor:
         """Multiply: x W^T + b."""
@@ -70,6 +75,8 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x_1NI: Tensor, product: FrozenProduct, groups: Sequence[CellGroup]) -> Tensor:
         ctx.product, ctx.groups = product, groups
+        if len(groups) == 1 and product.takes_any_shape:
+            return product.outputs(x_1NI)
         return _by_group(product.outputs, x_1NI.squeeze(0), product.weight_OI.shape[0], groups)
 
     @staticmethod
@@ -77,6 +84,8 @@ class _Product(torch.autograd.Function):
         if not ctx.needs_input_grad[0]:
             return None, None, None
         product: FrozenProduct = ctx.product
+        if len(ctx.groups) == 1 and product.takes_any_shape:
+            return product.input_gradients(grads[0]), None, None
         inputs = product.weight_OI.shape[1]
         return _by_group(product.input_gradients, grads[0].squeeze(0), inputs, ctx.groups), None, None
 
@@ -89,10 +98,6 @@ def _by_group(multiply: Any, x_NI: Tensor, outputs: int, groups: Sequence[CellGr
     for group in groups:
         multiply(x_NI[group.rows], out=y_NO[group.rows])
     return y_NO.unsqueeze(0)
-
-
-def _identity(weight_OI: Tensor) -> tuple[int, int, tuple[int, ...]]:
-    return weight_OI.data_ptr(), weight_OI._version, weight_OI.stride()
 
 
 def _can_reorder(weight_OI: Tensor) -> bool:

@@ -63,15 +63,20 @@ class PackedLinear(nn.Module):
 
     def _frozen(self, x_1NI: Tensor, rows: Rows) -> Tensor:
         """The layer itself; each group of cells goes through a product of its own."""
-        plain = plain_product(self.base)
-        if plain is not None:
-            if self._product is None or not self._product.is_of(plain[0]):
-                self._product = FrozenProduct(*plain, reorders=self._reorders)
-            return self._product(x_1NI, rows.groups)
+        product = self._frozen_product()
+        if product is not None:
+            return product(x_1NI, rows.groups)
         if len(rows.groups) == 1:
             y_1NO: Tensor = self.base(x_1NI)
             return y_1NO
         return torch.cat([self.base(x_1NI[:, group.rows]) for group in rows.groups], dim=1)
+
+    def _frozen_product(self) -> FrozenProduct | None:
+        """The product with the layer's weight, made anew when the weight is another one; None: not a plain layer."""
+        if self._product is None or not self._product.is_of(self.base.weight):  # type: ignore[arg-type]
+            plain = plain_product(self.base)
+            self._product = None if plain is None else FrozenProduct(*plain, reorders=self._reorders)
+        return self._product
 
     def _multiplier(self, rows: Rows, dtype: torch.dtype) -> Tensor | None:
         p = self._state.adapter_dropout

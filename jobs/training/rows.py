@@ -8,6 +8,7 @@ Shapes: N rows, P places, n cells, R places of a cell, S selected rows, I column
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -118,4 +119,10 @@ def unpad_rows(x_nRI: Tensor, places: Places) -> Tensor:
 
 def rows_or_zero(x_SI: Tensor, index_N: Tensor) -> Tensor:
     """Gather rows; an index one behind the last gives zeros (much faster than filling rows into zeros)."""
-    return torch.cat([x_SI, x_SI.new_zeros((1, *x_SI.shape[1:]))]).index_select(0, index_N)
+    return torch.cat([x_SI, _zero_row(tuple(x_SI.shape[1:]), x_SI.dtype, x_SI.device)]).index_select(0, index_N)
+
+
+@lru_cache(maxsize=256)
+def _zero_row(shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """One row of zeros; nobody writes to it."""
+    return torch.zeros((1, *shape), dtype=dtype, device=device)

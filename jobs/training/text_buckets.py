@@ -64,6 +64,10 @@ class TextBuckets:
     _weight_keys: dict[tuple[int, int, bool], Tensor] = field(default_factory=dict)
     _biases: dict[tuple[bool, int | None, bool, torch.dtype], list[Tensor | None]] = field(default_factory=dict)
 
+    def shapes(self, *, pooled_only: bool) -> list[tuple[int, int, int]]:
+        """(S, Q, L) of every bucket."""
+        return [(bucket.num_texts, 1 if pooled_only else bucket.width, bucket.width) for bucket in self.buckets]
+
     def head_index(self, heads: int, source_heads: int, *, pooled_only: bool) -> HeadIndex:
         """Index tensors for a number of heads.
 

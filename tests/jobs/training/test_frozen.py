@@ -88,6 +88,9 @@ def test_a_changed_weight_is_seen() -> None:
     assert product.is_of(layer.weight)
     layer.weight.mul_(2)
     assert not product.is_of(layer.weight), "else a reloaded base would go on with its old numbers"
+    again = FrozenProduct(layer.weight, layer.bias, reorders=False)
+    layer.requires_grad_(True)
+    assert not again.is_of(layer.weight), "a weight that is trained needs its gradient"
 
 
 def test_trained_layers_have_no_plain_product() -> None:
