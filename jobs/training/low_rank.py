@@ -61,9 +61,8 @@ def add_low_rank(
         the backward pass adds to the adapters' gradients.
     """
     if not torch.is_grad_enabled():
-        return _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI, keeps=False)[0].unsqueeze(
-            0
-        )
+        sum_NO, _ = _forward(x_1NI.squeeze(0), y_1NO.squeeze(0), groups, adapters, multiplier_NI, keeps=False)
+        return sum_NO.unsqueeze(0)
     anchor = torch.empty(0, device=x_1NI.device, requires_grad=True)  # so that the first layer's backward runs, too
     result: Tensor = _LowRank.apply(x_1NI, y_1NO, anchor, groups, adapters, multiplier_NI)  # type: ignore[no-untyped-call]
     return result
