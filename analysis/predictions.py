@@ -25,7 +25,7 @@ FILE: Final = "predictions.parquet"
 _FILES_AT_ONCE: Final = min(4, os.cpu_count() or 1)
 """Threads that read: most of it happens outside of Python."""
 _FILES_A_TASK: Final = 64
-"""Handing out single files costs a tenth of reading them."""
+"""Files that a thread is handed at once."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -138,7 +138,7 @@ def _forward(
 
 def _one_by_one(x_NI: Tensor, y_NO: Tensor, sum_NO: Tensor, group: CellGroup, own: GroupAdapters) -> None:
     """The same cell after cell, without padding."""
-    for cell, rows in enumerate(group.rows_n):
+    for cell, rows in enumerate(group.cell_rows):
         hidden_Rr = torch.mm(x_NI[rows], own.a_nrI[cell].t()).mul_(own.scaling_n11[cell])
         torch.addmm(y_NO[rows], hidden_Rr, own.b_nOr[cell].t(), out=sum_NO[rows])
 

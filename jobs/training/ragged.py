@@ -27,7 +27,7 @@ class CellGroup:
 
     num_cells: int
     rows: slice
-    rows_n: tuple[slice, ...]
+    cell_rows: tuple[slice, ...]
     """Rows of every cell, counted from the group's first."""
     texts: slice
     row_places: Places
@@ -190,7 +190,7 @@ def _groups(
             CellGroup(
                 num_cells=size,
                 rows=slice(row, row + num_rows),
-                rows_n=_slices(own_rows),
+                cell_rows=_slices(own_rows),
                 texts=slice(text, text + num_texts),
                 row_places=padded_places(own_rows, device, step=2 * ROW_STEP if size > 1 else 1),
                 text_places=padded_places(own_texts, device),

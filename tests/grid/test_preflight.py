@@ -31,6 +31,13 @@ MIXED = Devices.of_nodes(
 HUB = {"source": "hub", "id": "owner/rows"}
 
 
+@pytest.fixture(autouse=True)
+def _room_on_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing but what a test says stands in the way, however full the disk is that it runs on."""
+    usage = SimpleNamespace(total=1 << 40, used=0, free=1 << 40)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+
+
 def plan_of(devices: Devices = CPUS, **changes: Any) -> Plan:
     return make_plan(cells_of(**changes), {}, devices)
 

@@ -26,7 +26,7 @@ def _groups(*rows: int) -> list[CellGroup]:
         own = slice(first, first + count)
         found.append(
             CellGroup(
-                num_cells=1, rows=own, rows_n=(slice(0, count),), texts=own, row_places=places, text_places=places
+                num_cells=1, rows=own, cell_rows=(slice(0, count),), texts=own, row_places=places, text_places=places
             )
         )
         first += count
