@@ -27,6 +27,7 @@ from jobs.spec import ComputeSpec, FamilySpec, ModelSpec, QuantizationSpec
 from jobs.training.attention import ATTENTION_NAME
 from jobs.training.dropout import PackState
 from jobs.training.prepare import prepare_base
+from jobs.training.rms_norm import fuse_rms_norms
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +98,8 @@ def _load_packed(wanted: Wanted) -> Base:
     tokenizer = load_tokenizer(wanted.spec, wanted.location, wanted.revision, config)
     state = PackState()
     shapes = prepare_base(model, state, family)
+    if compute.device.type != "cpu" and not wanted.is_trainable:
+        fuse_rms_norms(model)
     offset = wanted.position_offset
     return Base(
         key=wanted.key,

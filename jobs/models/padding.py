@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.training.upload import on_device
+
 Tokens = Sequence[int] | np.ndarray
 
 
@@ -33,9 +35,7 @@ def padded(texts: Sequence[Tokens], pad_id: int, device: torch.device) -> Padded
     for row_L, text in zip(ids_SL, texts, strict=True):
         row_L[: len(text)] = text
     mask_SL = (np.arange(ids_SL.shape[1]) < lengths_S[:, None]).astype(np.int64)
-    return Padded(
-        ids_SL=torch.from_numpy(ids_SL).to(device), mask_SL=torch.from_numpy(mask_SL).to(device), pad_id=pad_id
-    )
+    return Padded(ids_SL=on_device(ids_SL, device), mask_SL=on_device(mask_SL, device), pad_id=pad_id)
 
 
 def unused_id(texts: Sequence[Tokens]) -> int:

@@ -12,16 +12,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, overload
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from jobs.training.ragged import RaggedBatch, Rows
+from jobs.training.upload import on_device
 
 if TYPE_CHECKING:
     from jobs.training.low_rank import LayerAdapters
 
 _WORDS_AHEAD = 1 << 18
 """32-bit hashes drawn at once, about what a core's cache holds."""
+_WORDS_AHEAD_ELSEWHERE = 1 << 24
+"""On other devices launches are dear and memory is fast: the masks of a whole network at once, in 64 MiB."""
 _SITE_STEP = 0x9E3779B9
 _COLUMN_STEP = 0x85EBCA6B
 _FIRST_MULTIPLIER = -0x7A143595
@@ -39,8 +43,8 @@ class PackState(threading.local):
         """True inside layers that see the pooled tokens only."""
         self.adapters: LayerAdapters | None = None
         """None: run the base alone."""
-        self.adapter_dropout: float | Tensor = 0.0
-        """LoRA dropout of all cells, or float64, one a cell."""
+        self.adapter_dropout: float | np.ndarray = 0.0
+        """LoRA dropout of all cells, or one a cell."""
 
     @property
     def running(self) -> RaggedBatch:
@@ -71,7 +75,7 @@ class DropoutSites:
         self._sites.append(site)
 
     def multiplier(
-        self, batch: Rows, site: int, keys: Tensor, columns: int, *, p: float | Tensor, dtype: torch.dtype
+        self, batch: Rows, site: int, keys: Tensor, columns: int, *, p: float | np.ndarray, dtype: torch.dtype
     ) -> Tensor:
         """What activations at a place are multiplied with: 0, or 1 / (1 - p).
 
@@ -88,20 +92,23 @@ class DropoutSites:
         ahead = batch.multipliers.setdefault((id(self), columns, dtype), {})
         if site not in ahead:
             first = self._sites.index(site)
-            count = max(1, _WORDS_AHEAD // max(1, keys.numel() * columns // 2))
+            most = _WORDS_AHEAD if keys.device.type == "cpu" else _WORDS_AHEAD_ELSEWHERE
+            count = max(1, most // max(1, keys.numel() * columns // 2))
             sites = self._sites[first : first + count]
             ahead.update(zip(sites, multipliers(keys, columns, sites=sites, p=p, dtype=dtype), strict=True))
         return ahead.pop(site)
 
 
-def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | Tensor, dtype: torch.dtype) -> Tensor:
+def multipliers(
+    keys: Tensor, columns: int, *, sites: Sequence[int], p: float | np.ndarray, dtype: torch.dtype
+) -> Tensor:
     """Draw masks from keys, scaled so that expectations stay.
 
     Args:
         keys: int32, any shape: one key a row.
         columns: width of a row.
         sites: numbers of places in the network; each has bits of its own.
-        p: probability to drop an element, or float64, one a row (shape of keys); met to 1/65536.
+        p: probability to drop an element, or one a row (shape of keys); met to 1/65536.
         dtype: of the result.
     Returns:
         0 or 1 / (1 - p): first the sites, then the shape of keys, then `columns`.
@@ -114,14 +121,13 @@ def multipliers(keys: Tensor, columns: int, *, sites: Sequence[int], p: float | 
     z.bitwise_xor_(_shifted(z, 13)).mul_(_SECOND_MULTIPLIER)
     z.bitwise_xor_(_shifted(z, 16))
     halves = z.view(torch.int16)
-    if not isinstance(p, Tensor):
+    if not isinstance(p, np.ndarray):
         return _kept_up_to(halves, p, dtype)[..., :columns].contiguous()
     halves = halves[..., :columns]
-    different, place = torch.unique(p, return_inverse=True)
-    chosen = [_limit_and_scale(float(value), dtype) for value in different.tolist()]
-    limits = torch.tensor([limit for limit, _ in chosen], dtype=torch.int16, device=keys.device)[place].unsqueeze(-1)
-    scales = torch.tensor([scale for _, scale in chosen], dtype=dtype, device=keys.device)[place].unsqueeze(-1)
-    return (halves <= limits).to(dtype).mul_(scales)
+    different, place = np.unique(p, return_inverse=True)
+    chosen = np.array([_limit_and_scale(float(q), dtype) for q in different])[place]
+    kept = halves <= on_device(chosen[:, 0], keys.device, dtype=torch.int16).unsqueeze(-1)
+    return kept.to(dtype).mul_(on_device(chosen[:, 1], keys.device, dtype=dtype).unsqueeze(-1))
 
 
 def _kept_up_to(halves: Tensor, p: float, dtype: torch.dtype) -> Tensor:
@@ -149,17 +155,17 @@ def _column_keys(words: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=4096)
 def _site_keys(sites: tuple[int, ...], device: torch.device) -> Tensor:
-    return torch.tensor([_signed32((site + 1) * _SITE_STEP) for site in sites], dtype=torch.int32, device=device)
+    return on_device([_signed32((site + 1) * _SITE_STEP) for site in sites], device, dtype=torch.int32)
 
 
-def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float | Tensor) -> Tensor:
+def packed_dropout(x: Tensor, keys: Tensor, *, site: int, p: float) -> Tensor:
     """Drop elements of x at a place that is alone in its group.
 
     Args:
         x: activations, rows x columns.
         keys: int32, one key a row.
         site: number of the place in the network.
-        p: probability to drop, or one a row.
+        p: probability to drop.
     Returns:
         same shape and dtype as x.
     """

@@ -6,6 +6,7 @@ published recipes that name it can be replayed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ class EightBitAdamW:
         """Drop a cell's optimiser state."""
         self._cells.pop(cell_id, None)
 
-    def step(self, steps: Sequence[RowStep], *, grad_scale_n: Tensor | None = None) -> Tensor:
+    def step(self, steps: Sequence[RowStep], *, grad_scale_n: Tensor | None = None) -> list[float]:
         """Clip and update the given rows, then clear their gradients.
 
         Args:
@@ -62,11 +63,12 @@ class EightBitAdamW:
             grad = grad / grad_scale_n.unsqueeze(1)
         norm_n: Tensor = torch.linalg.vector_norm(grad, dim=1)
         grad = grad * clip_factor(norm_n, steps)
+        norms: list[float] = norm_n.tolist()
         for place, settings in enumerate(steps):
-            if bool(torch.isfinite(norm_n[place])):
+            if math.isfinite(norms[place]):
                 self._step_cell(settings, grad[place])
         self.bank.grad[rows] = 0.0
-        return norm_n
+        return norms
 
     def _step_cell(self, settings: RowStep, grad_P: Tensor) -> None:
         parameters, optimizer = self._cell(settings)

@@ -31,6 +31,7 @@ from jobs.training.recomputation import recomputed_layers
 from jobs.training.rows import pad_rows, unpad_rows
 from jobs.training.same_kernels import same_kernels
 from jobs.training.slots import Divergence, RowState, SlotGroup
+from jobs.training.upload import on_device
 
 _HEAD_SITE = 1 << 20
 
@@ -204,11 +205,11 @@ class PackEngine:
         hidden_ND: Tensor = output.last_hidden_state.squeeze(0)
         return hidden_ND
 
-    def _adapter_dropout(self, runs: Sequence[CellRun], training: bool) -> float | Tensor:
+    def _adapter_dropout(self, runs: Sequence[CellRun], training: bool) -> float | np.ndarray:
         p = [run.packed.cell.lora.dropout if training and run.packed.cell.lora else 0.0 for run in runs]
         if len(set(p)) <= 1:
             return p[0] if p else 0.0
-        return torch.tensor(p, dtype=torch.float64, device=self.device)
+        return np.array(p)
 
     def _share_time(self, seconds: float, batch: RaggedBatch, parts: Sequence[Part]) -> None:
         """Attribute a pass to its cells by their share of tokens."""
@@ -282,7 +283,7 @@ def _without_absent_classes(logits_nbC: Tensor, runs: Sequence[CellRun]) -> Tens
     width = logits_nbC.shape[-1]
     if all(run.num_labels == width for run in runs):
         return logits_nbC
-    labels_n = torch.tensor([run.num_labels for run in runs], device=logits_nbC.device)
+    labels_n = on_device([run.num_labels for run in runs], logits_nbC.device)
     absent_n1C = (torch.arange(width, device=logits_nbC.device) >= labels_n.unsqueeze(1)).unsqueeze(1)
     return logits_nbC.masked_fill(absent_n1C, float("-inf"))
 
@@ -294,7 +295,7 @@ def _losses(logits_nbC: Tensor, group: CellGroup, runs: Sequence[CellRun], taken
         for run, micro in zip(runs, taken, strict=True)
     ]
     loss_S = text_losses(unpad_rows(logits_nbC, group.text_places), targets)
-    weight_n = torch.tensor([1.0 / micro.step_rows for micro in taken], device=logits_nbC.device)
+    weight_n = on_device([1.0 / micro.step_rows for micro in taken], logits_nbC.device)
     return pad_rows(loss_S, group.text_places).sum(1) * weight_n
 
 

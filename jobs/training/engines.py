@@ -23,6 +23,7 @@ from jobs.training.ragged import RaggedBatch, ragged_batch
 from jobs.training.same_kernels import same_kernels
 from jobs.training.slots import RowState
 from jobs.training.stock_engine import StockEngine
+from jobs.training.upload import on_device
 
 FEATURE_TEXTS = 64
 """Texts of one pass when features are computed."""
@@ -100,7 +101,10 @@ class HeadEngine(PackEngine):
         """Texts stand for themselves: one token each, so that only the places of texts are laid out."""
         runs = [run for part in parts for run in part.runs]
         batch = self._laid_out(parts, [[_ONE_TOKEN] * len(own) for own in rows], split)
-        features = [self._split[run.cell_id, split][torch.from_numpy(own)] for run, own in zip(runs, rows, strict=True)]
+        features = [
+            self._split[run.cell_id, split].index_select(0, on_device(own, self.device))
+            for run, own in zip(runs, rows, strict=True)
+        ]
         batch.features_SH = torch.cat(features)
         return batch
 

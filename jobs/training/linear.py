@@ -5,6 +5,7 @@ Shapes: N rows, I inputs, O outputs.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
@@ -82,8 +83,8 @@ class PackedLinear(nn.Module):
         p = self._state.adapter_dropout
         if rows.row_keys_N is None:
             return None
-        if isinstance(p, Tensor):
-            p = p.repeat_interleave(torch.from_numpy(rows.rows_n).to(p.device))
+        if isinstance(p, np.ndarray):
+            p = p.repeat(rows.rows_n)
         elif p == 0.0:
             return None
         return self._group.multiplier(rows, self.site, rows.row_keys_N, self.in_features, p=p, dtype=dtype)

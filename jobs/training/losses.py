@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from jobs.training.upload import on_device
+
 _SMALLEST = 1e-12
 """Keeps the slope of a power below 1 finite where the model is certain."""
 
@@ -114,13 +116,13 @@ def text_losses(logits_SC: Tensor, cells: Sequence[CellTargets]) -> Tensor:
 
 
 def _one_of_many(logits_SC: Tensor, cells: Sequence[CellTargets]) -> Tensor:
-    labels_S = torch.from_numpy(np.concatenate([cell.labels for cell in cells])).to(logits_SC.device)
+    labels_S = on_device(np.concatenate([cell.labels for cell in cells]), logits_SC.device)
     loss_S = F.cross_entropy(logits_SC, labels_S, reduction="none")
     loss_S = _focal(loss_S, cells[0].loss.focal_gamma)
     if cells[0].loss.weights_C is None:
         return loss_S
     weights = [cell.loss.weights_C[cell.labels] for cell in cells if cell.loss.weights_C is not None]
-    return loss_S * torch.from_numpy(np.concatenate(weights)).to(loss_S)
+    return loss_S * on_device(np.concatenate(weights), loss_S.device, dtype=loss_S.dtype)
 
 
 def _binary(logits_SC: Tensor, cells: Sequence[CellTargets]) -> Tensor:
@@ -134,9 +136,9 @@ def _binary(logits_SC: Tensor, cells: Sequence[CellTargets]) -> Tensor:
         if cell.loss.weights_C is not None:
             factor_SC[own] *= np.where(cell.labels > 0, cell.loss.weights_C, np.float32(1.0))
         first += len(cell.labels)
-    factor = torch.from_numpy(factor_SC).to(logits_SC)
+    factor, truth = (on_device(x, logits_SC.device, dtype=logits_SC.dtype) for x in (factor_SC, truth_SC))
     present_SC = logits_SC.masked_fill(factor == 0, 0.0)
-    loss_SC = F.binary_cross_entropy_with_logits(present_SC, torch.from_numpy(truth_SC).to(logits_SC), reduction="none")
+    loss_SC = F.binary_cross_entropy_with_logits(present_SC, truth, reduction="none")
     return (_focal(loss_SC, cells[0].loss.focal_gamma) * factor).sum(1)
 
 

@@ -5,6 +5,7 @@ Source: Loshchilov and Hutter, arXiv 1711.05101; the order of operations is torc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 
 from jobs.training.bank import Shapes, SlotBank
+from jobs.training.upload import on_device
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 _LARGEST_SCALE = 2.0**16
@@ -54,36 +56,37 @@ class RowAdamW:
         self.first[target].copy_(self.first[source])
         self.second[target].copy_(self.second[source])
 
-    def step(self, steps: Sequence[RowStep], *, grad_scale_n: Tensor | None = None) -> Tensor:
+    def step(self, steps: Sequence[RowStep], *, grad_scale_n: Tensor | None = None) -> list[float]:
         """Clip and update the given rows, then clear their gradients.
 
         Args:
             steps: one entry a row, in row order.
             grad_scale_n: loss scale each row's gradient carries, or None.
         Returns:
-            gradient norm of every row before clipping, float32; not finite where the row was skipped.
+            gradient norm of every row before clipping; not finite where the row was skipped.
         """
         rows = [s.row for s in steps]
         whole = rows == list(range(len(rows)))
-        index: slice | Tensor = slice(0, len(rows)) if whole else torch.tensor(rows, device=self.bank.theta.device)
+        index: slice | Tensor = slice(0, len(rows)) if whole else on_device(rows, self.bank.theta.device)
         theta, grad = self.bank.theta[index], self.bank.grad[index]
         first, second = self.first[index], self.second[index]
         if grad_scale_n is not None:
             grad = grad / grad_scale_n.unsqueeze(1)
         norm_n: Tensor = torch.linalg.vector_norm(grad, dim=1)
-        finite_n = torch.isfinite(norm_n)
-        _update(theta, grad * clip_factor(norm_n, steps), first, second, finite_n, steps, self._decay_P)
+        norms = norm_n.tolist()
+        is_finite = [math.isfinite(norm) for norm in norms]
+        _update(theta, grad * clip_factor(norm_n, steps), first, second, is_finite, steps, self._decay_P)
         if not whole:
             for target, rows_nP in ((self.bank.theta, theta), (self.first, first), (self.second, second)):
                 target.index_copy_(0, index, rows_nP)  # type: ignore[arg-type]
             self.bank.grad.index_fill_(0, index, 0.0)  # type: ignore[arg-type]
         else:
             self.bank.grad[: len(rows)].zero_()
-        return norm_n
+        return norms
 
 
 def _column(values: Sequence[float], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=like.dtype, device=like.device).unsqueeze(1)
+    return on_device(values, like.device, dtype=like.dtype).unsqueeze(1)
 
 
 def clip_factor(norm_n: Tensor, steps: Sequence[RowStep]) -> Tensor:
@@ -97,12 +100,12 @@ def _update(
     grad: Tensor,
     first: Tensor,
     second: Tensor,
-    finite_n: Tensor,
+    is_finite: Sequence[bool],
     steps: Sequence[RowStep],
     decay_P: Tensor,
 ) -> None:
-    if not bool(finite_n.all()):
-        kept = finite_n.unsqueeze(1)
+    if not all(is_finite):
+        kept = torch.tensor(is_finite, device=theta.device).unsqueeze(1)
         before = theta.clone(), first.clone(), second.clone()
         _adamw(theta, torch.where(kept, grad, torch.zeros_like(grad)), first, second, steps, decay_P)
         for tensor, old in zip((theta, first, second), before, strict=True):

@@ -61,6 +61,8 @@ def prepare_base(model: nn.Module, state: PackState, family: Family) -> dict[str
             setattr(module, POOLED_ATTRIBUTE, pooled_only)
             setattr(module, GROUP_ATTRIBUTE, groups["attention", pooled_only])
             groups["attention", pooled_only].add(site)
+    # Rows have no padding; looking for it would make the host wait for a GPU in every step.
+    model.__dict__["warn_if_padding_and_no_attention_mask"] = lambda *_: None
     for name in narrow:
         compute_pooled_only(model.get_submodule(name), state)
     return shapes

@@ -16,6 +16,7 @@ from torch import Tensor
 from jobs.models.padding import Padded
 from jobs.training.rows import Places, inverse_or_end, padded_places, starts_of
 from jobs.training.text_buckets import TextBuckets, text_buckets
+from jobs.training.upload import on_device
 
 ROW_STEP = 8
 """Rows of a group are a multiple of this."""
@@ -105,7 +106,7 @@ def ragged_batch(
     lengths_S, starts_S = lengths_A[layout.is_real_A], starts_A[layout.is_real_A]
 
     def to_device(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+        return on_device(np.ascontiguousarray(array), device)
 
     row_keys_N = text_keys_S = pooled_keys_S = None
     pooled = starts_S if pooling == "first" else starts_S + lengths_S - 1

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.training.upload import on_device
+
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
@@ -25,8 +27,6 @@ class Places:
     """Place of every row in the flattened gather."""
     gather_or_zero_P: Tensor
     """For gradients: as gather, but one behind the last row at padding."""
-    mask_nR: Tensor
-    """True where a row stands."""
     is_full: bool
     """True when there is no padding at all: a plain view does."""
 
@@ -51,10 +51,9 @@ def padded_places(counts_n: np.ndarray, device: torch.device, *, step: int = 1) 
     scatter_N = np.flatnonzero(mask_nR)
     gather_nR = starts_of(counts_n)[:, None] + np.where(mask_nR, places_R, 0)
     return Places(
-        gather_nR=torch.from_numpy(gather_nR).to(device),
-        scatter_N=torch.from_numpy(scatter_N).to(device),
-        gather_or_zero_P=torch.from_numpy(inverse_or_end(scatter_N, mask_nR.size)).to(device),
-        mask_nR=torch.from_numpy(mask_nR).to(device),
+        gather_nR=on_device(gather_nR, device),
+        scatter_N=on_device(scatter_N, device),
+        gather_or_zero_P=on_device(inverse_or_end(scatter_N, mask_nR.size), device),
         is_full=bool(mask_nR.all()),
     )
 

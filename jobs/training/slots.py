@@ -21,6 +21,7 @@ from jobs.training.cell_run import CellRun, MicroBatch
 from jobs.training.eight_bit import EightBitAdamW
 from jobs.training.low_rank import GroupAdapters
 from jobs.training.optimizer import LossScales, RowAdamW, RowStep
+from jobs.training.upload import on_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +136,7 @@ class SlotGroup:
         count = len(self.live)
         rounded, leaves = self.bank.rounded(count, self.dtype), self.bank.leaves(count)
         rows = self._rows_of(runs)
-        scaling_n11 = torch.tensor([run.scaling for run in runs], device=self.device).view(-1, 1, 1)
+        scaling_n11 = on_device([run.scaling for run in runs], self.device).view(-1, 1, 1)
         found = {}
         for name in self._adapted:
             a, b = f"{name}.lora_A", f"{name}.lora_B"
@@ -183,7 +184,7 @@ class SlotGroup:
             if own:
                 scale_n = None if self.scales is None else self.scales.scale[own]
                 steps = [_row_step(row, self.live[row]) for row in own]
-                norms = optimizer.step(steps, grad_scale_n=scale_n).tolist()
+                norms = optimizer.step(steps, grad_scale_n=scale_n)
                 # Counted at once: these steps are made even if the other optimiser runs out of memory.
                 found = [self._after_step(row, norm) for row, norm in zip(own, norms, strict=True)]
                 divergences += [divergence for divergence in found if divergence is not None]

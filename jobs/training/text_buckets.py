@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jobs.training.upload import on_device
+
 _WIDTH_STEP = 16
 _GPU_WIDTH_STEP = 8
 _INDEX_NAMES = ("gather", "scatter", "gather_or_zero")
@@ -98,13 +100,13 @@ class TextBuckets:
         num_rows = (self.num_texts if pooled_only else self.num_rows) * heads
         row, place = np.concatenate(rows), np.concatenate(places)
         arrays = (np.concatenate(gathers), _or_end(row, place, num_rows, start), _or_end(place, row, start, num_rows))
-        return HeadIndex(**dict(zip(_INDEX_NAMES, (torch.from_numpy(a).to(self.device) for a in arrays), strict=True)))
+        return HeadIndex(**dict(zip(_INDEX_NAMES, (on_device(a, self.device) for a in arrays), strict=True)))
 
     def weight_keys(self, place: int, row_keys_N: Tensor, heads: int, *, pooled_only: bool) -> Tensor:
         """Dropout keys [S, H, Q] of the queries of one bucket, from the keys of all tokens; made once a pass."""
         key = (place, heads, pooled_only)
         if key not in self._weight_keys:
-            tokens_SQ = torch.from_numpy(_query_tokens(self.buckets[place], pooled_only)[0]).to(self.device)
+            tokens_SQ = on_device(_query_tokens(self.buckets[place], pooled_only)[0], self.device)
             heads_H = torch.arange(1, heads + 1, device=self.device, dtype=torch.int32) << 8
             self._weight_keys[key] = row_keys_N[tokens_SQ].unsqueeze(1) ^ heads_H.view(1, -1, 1)
         return self._weight_keys[key]
@@ -132,7 +134,7 @@ class TextBuckets:
             allowed_SQL &= np.abs(distance_SQL) < window
         if allowed_SQL.all():
             return None
-        forbidden_SQL = torch.from_numpy(~allowed_SQL).to(self.device)
+        forbidden_SQL = on_device(~allowed_SQL, self.device)
         bias_SQL = torch.zeros(forbidden_SQL.shape, dtype=dtype, device=self.device)
         return bias_SQL.masked_fill_(forbidden_SQL, torch.finfo(dtype).min).unsqueeze(1)
 

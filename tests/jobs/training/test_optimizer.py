@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
@@ -46,7 +48,7 @@ def test_every_row_equals_torch_adamw(clip: float) -> None:
     for step, grad in enumerate(grads, 1):
         bank.grad.copy_(grad)
         norms = adamw.step([row_step(row, step, clip=clip) for row in range(3)])
-        torch.testing.assert_close(norms, grad.norm(dim=1))
+        torch.testing.assert_close(torch.tensor(norms), grad.norm(dim=1))
         assert (bank.grad == 0).all()
     for row in range(3):
         expected = reference(start[row], [grad[row] for grad in grads], row, layout, clip)
@@ -61,7 +63,7 @@ def test_rows_not_named_and_rows_not_finite_stand_still() -> None:
     bank.grad.fill_(1.0)
     bank.grad[2, 4] = float("nan")
     norms = adamw.step([row_step(0, 1), row_step(2, 1)])
-    assert not torch.isfinite(norms[1])
+    assert not math.isfinite(norms[1])
     assert not torch.equal(bank.theta[0], before[0])
     assert torch.equal(bank.theta[1:], before[1:])
     assert (bank.grad[1] == 1.0).all()
