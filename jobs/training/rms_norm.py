@@ -18,24 +18,27 @@ _PROBE_ROWS = 4
 class FusedRmsNorm(nn.Module):
     """x / rms(x) times the weight, computed in float32 whatever the type of x."""
 
+    factor: Tensor | None
+
     def __init__(self, weight: nn.Parameter, *, eps: float, adds_one: bool) -> None:
         """Take a norm's weight over.
 
         Args:
-            weight: [width], the module's own: names and strategies that train it stay as they are.
+            weight: [width], frozen; the module's own, so that its name stays.
             eps: added to the mean of squares.
             adds_one: the factor is 1 + weight, as Gemma stores it.
         """
         super().__init__()
         self.weight = weight
         self.eps = eps
-        self.adds_one = adds_one
+        # In float32, as Gemma has it; made once, because the weight is frozen.
+        self.register_buffer("factor", 1.0 + weight.detach().float() if adds_one else None, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise the last dimension."""
-        if not self.adds_one:
+        if self.factor is None:
             return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
-        return F.rms_norm(x.float(), self.weight.shape, 1.0 + self.weight.float(), self.eps).to(x.dtype)
+        return F.rms_norm(x.float(), self.weight.shape, self.factor, self.eps).to(x.dtype)
 
 
 def fuse_rms_norms(model: nn.Module) -> int:

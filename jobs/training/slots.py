@@ -182,7 +182,9 @@ class SlotGroup:
         for optimizer, name in ((self.adamw, "adamw"), (self.eight_bit, "adamw_bnb_8bit")):
             own = [row for row in rows if self.live[row].recipe.optimizer == name]
             if own:
-                scale_n = None if self.scales is None else self.scales.scale[own]
+                scale_n = (
+                    None if self.scales is None else self.scales.scale.index_select(0, on_device(own, self.device))
+                )
                 steps = [_row_step(row, self.live[row]) for row in own]
                 norms = optimizer.step(steps, grad_scale_n=scale_n)
                 # Counted at once: these steps are made even if the other optimiser runs out of memory.

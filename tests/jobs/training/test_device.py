@@ -102,13 +102,20 @@ def test_operands_of_two_devices_raise(pretended: Any) -> None:
     assert traffic.waits == {"_local_scalar_dense": 1, "upload": 1}
 
 
-@pytest.mark.parametrize("family", ["bert", "qwen2", "gpt2"])
-@pytest.mark.parametrize("dropouts", [(0.1, 0.1, 0.1), (0.0, 0.1, 0.3)])
+@pytest.mark.parametrize(
+    ("family", "dropouts", "precision"),
+    [
+        ("bert", (0.1, 0.1, 0.1), "fp32"),
+        ("bert", (0.0, 0.1, 0.3), "fp16"),  # with a loss scale a cell
+        ("qwen2", (0.0, 0.1, 0.3), "bf16"),
+        ("gpt2", (0.1, 0.1, 0.1), "bf16"),
+    ],
+)
 def test_a_step_waits_for_losses_and_for_norms(
-    family: str, dropouts: tuple[float, ...], engine_on: Trainer, pretended: Any
+    family: str, dropouts: tuple[float, ...], precision: str, engine_on: Trainer, pretended: Any
 ) -> None:
     cells = [unlike(1, dropout=dropout)[0] for dropout in dropouts]
-    engine, runs = engine_on(pretended.DEVICE, family, Strategy.LORA, cells)
+    engine, runs = engine_on(pretended.DEVICE, family, Strategy.LORA, cells, precision=precision)
     engine.step()
     with pretended.counted() as traffic:
         engine.step()
