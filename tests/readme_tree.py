@@ -34,7 +34,7 @@ _DESCRIPTIONS = {
     "analysis/published_results.csv": "published numbers of five experiments, with their sources: reference data",
     "benchmarks/results/estimates.json": "measured: estimates of plans against time and peak memory of 26 cells",
     "benchmarks/results/fleet.json": "simulated: makespans of 10,000 cells on 1, 8 and 64 GPUs, in four ways",
-    "benchmarks/results/launches.json": "counted: kernels that a step of each large model starts, packed and one by one",
+    "benchmarks/results/launches.json": "counted: kernels that a step of each large model starts",
     "benchmarks/results/orchestration.json": "measured: overhead of a grid of 10,000 cells, its planning and reading",
     "benchmarks/results/report.json": "measured: the reports of 10,000 cells and of the demo, seconds and memory",
     "benchmarks/results/step-table.json": "measured: time of a packed step and peak memory over the number of cells",

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jobs.training.ragged import RaggedBatch, Rows
+from jobs.training.ragged import DrawnAhead, RaggedBatch, Rows
 from jobs.training.upload import on_device
 
 if TYPE_CHECKING:
@@ -89,14 +89,17 @@ class DropoutSites:
         Returns:
             shape of keys with `columns` behind.
         """
-        ahead = batch.multipliers.setdefault((id(self), columns, dtype), {})
-        if site not in ahead:
+        ahead = batch.multipliers.setdefault((id(self), columns, dtype), DrawnAhead())
+        if site not in ahead.masks:
             first = self._sites.index(site)
             most = _WORDS_AHEAD if keys.device.type == "cpu" else _WORDS_AHEAD_ELSEWHERE
             count = max(1, most // max(1, keys.numel() * columns // 2))
+            if first < ahead.end:  # drawn before: a layer is computed again, from the last one to the first
+                count = 1
             sites = self._sites[first : first + count]
-            ahead.update(zip(sites, multipliers(keys, columns, sites=sites, p=p, dtype=dtype), strict=True))
-        return ahead.pop(site)
+            ahead.masks.update(zip(sites, multipliers(keys, columns, sites=sites, p=p, dtype=dtype), strict=True))
+            ahead.end = max(ahead.end, first + count)
+        return ahead.masks.pop(site)
 
 
 def multipliers(

@@ -35,6 +35,16 @@ class CellGroup:
     text_places: Places
 
 
+@dataclass
+class DrawnAhead:
+    """Dropout masks that later places of a pass will ask for."""
+
+    masks: dict[int, Tensor] = field(default_factory=dict)
+    """By site; taken out when used."""
+    end: int = 0
+    """Places of the group that have been drawn."""
+
+
 @dataclass(kw_only=True)
 class Rows:
     """What row-wise layers need to know: which rows belong to whom, and their dropout keys."""
@@ -45,8 +55,8 @@ class Rows:
     groups: tuple[CellGroup, ...]
     row_keys_N: Tensor | None = None
     """Dropout key of every row (int32): from cell seed, step, place of the text and token; None in evaluation."""
-    multipliers: dict[tuple[int, int, torch.dtype], dict[int, Tensor]] = field(default_factory=dict)
-    """Dropout masks drawn ahead, by (group of sites, columns, dtype) and site."""
+    multipliers: dict[tuple[int, int, torch.dtype], DrawnAhead] = field(default_factory=dict)
+    """Dropout masks drawn ahead, by (group of sites, columns, dtype)."""
 
 
 @dataclass(kw_only=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
+from jobs.training import dropout
 from jobs.training.dropout import multipliers, packed_dropout
-from jobs.training.ragged import _folded, step_key
+from jobs.training.ragged import Rows, _folded, step_key
 
 
 def keep_mask(row_keys: torch.Tensor, columns: int, *, site: int, keep: float) -> torch.Tensor:
@@ -67,3 +70,29 @@ def test_places_drawn_together_equal_places_drawn_alone() -> None:
         alone = multipliers(row_keys, 17, sites=[site], p=0.3, dtype=torch.float32)[0]
         assert torch.equal(together[place], alone)
     assert not torch.equal(together[0], together[1])
+
+
+def test_masks_drawn_ahead_are_drawn_once_and_again_where_a_layer_is_computed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[int] = []
+
+    def counting(keys: torch.Tensor, columns: int, *, sites: list[int], **settings: Any) -> torch.Tensor:
+        drawn.extend(sites)
+        return multipliers(keys, columns, sites=sites, **settings)
+
+    monkeypatch.setattr(dropout, "multipliers", counting)
+    row_keys, group = keys(10), dropout.DropoutSites()
+    sites = [3, 5, 9, 11]
+    for site in sites:
+        group.add(site)
+    batch = Rows(num_rows=10, rows_n=np.array([10]), groups=())
+
+    def mask(site: int) -> torch.Tensor:
+        return group.multiplier(batch, site, row_keys, 16, p=0.3, dtype=torch.float32)
+
+    forward = {site: mask(site) for site in sites}
+    assert drawn == sites
+    for site in reversed(sites):  # what layers that are computed twice do in the backward pass
+        assert torch.equal(mask(site), forward[site])
+    assert drawn == [*sites, *reversed(sites)], "nothing is drawn that nobody asks for again"
