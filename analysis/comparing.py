@@ -69,11 +69,26 @@ class Comparison:
     parts: Parts | None = None
     alpha_each: float = ALPHA
     """Level at which a comparison is decided whatever the others say: alpha over their number."""
+    better: int = 1
+    """1 where more of the metric is better, -1 where less is."""
+
+    @property
+    def is_decided(self) -> bool:
+        """One of the two is shown to be better."""
+        return self.verdict in (Verdict.FIRST, Verdict.SECOND)
 
     @property
     def tells_models(self) -> bool:
         """Test rows alone tell the trained models apart, although their seeds may not tell the arms apart."""
-        return not self.is_equivalent and self.seeds > 1 and self.p_rows is not None and self.p_rows < ALPHA
+        return not self.is_equivalent and self.p_rows is not None and self.p_rows < ALPHA
+
+    def favours(self, arm: Point) -> bool:
+        """An arm is the better of the two on the seeds and rows that both have, shown or not.
+
+        With other seeds or rows than these its own mean may say the opposite.
+        """
+        sign = self.better if arm.key == self.first.key else -self.better
+        return sign * (self.difference or 0.0) > 0
 
     @property
     def wanted(self) -> float:
@@ -127,7 +142,8 @@ def compare(
 
     A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come
     from the crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two
-    trained models, not about the arms (`covers`).
+    trained models, not about the arms (`covers`): where some arm has several seeds, so that verdicts are about arms,
+    one shared seed decides nothing.
 
     Args:
         found: estimates of one metric; only those with single predictions can be compared.
@@ -152,7 +168,9 @@ def compare(
         _not_compared(first, second, margin) if one is None else _comparison(first, second, one, next(results), margin)
         for (first, second), one in zip(pairs, raw, strict=True)
     ]
-    return _with_verdicts(compared, alpha, better=direction_of(estimates[0].metric) if estimates else 1)
+    least_seeds = 2 if any(len(one.seeds) > 1 for one in estimates) else 1
+    better = direction_of(estimates[0].metric) if estimates else 1
+    return _with_verdicts(compared, alpha, better=better, least_seeds=least_seeds)
 
 
 def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
@@ -358,7 +376,9 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
     )
 
 
-def _with_verdicts(compared: Sequence[Comparison], alpha: float, *, better: int) -> tuple[Comparison, ...]:
+def _with_verdicts(
+    compared: Sequence[Comparison], alpha: float, *, better: int, least_seeds: int
+) -> tuple[Comparison, ...]:
     """The same comparisons with p-values adjusted over all of them, and what follows."""
     tested = [index for index, one in enumerate(compared) if one.p is not None]
     p_values = [one.p for one in compared if one.p is not None]
@@ -376,7 +396,8 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float, *, better: int)
             p_rows=float(rows[index]),
             p_bh=float(bh[index]),
             alpha_each=alpha / len(tested),
-            verdict=_verdict(one, float(holm[index]), alpha, better),
+            better=better,
+            verdict=_verdict(one, float(holm[index]), alpha, better) if one.seeds >= least_seeds else one.verdict,
         )
         for index, one in enumerate(compared)
     )

@@ -24,7 +24,7 @@ from analysis.answers import (
 from analysis.answers.wording import listed
 from analysis.arms import Covers, Estimate, columns_of
 from analysis.claim_evidence import Holds
-from analysis.comparing import ALPHA, Comparison, Verdict
+from analysis.comparing import Comparison
 from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
 from analysis.published_claims import claims
@@ -219,13 +219,13 @@ def _bought(compared: Sequence[Comparison]) -> Answer | None:
     gains = [one for one in bought(compared) if MAJORITY not in _strategies(one.comparison)]
     if not gains:
         return None
-    shown = [one for one in gains if one.comparison.verdict in (Verdict.FIRST, Verdict.SECOND)]
+    shown = [one for one in gains if one.comparison.is_decided]
     more = sum(one.gain > 0 for one in shown)
     lead = (
         f"A model is shown to score more than tf-idf in {_of(more, len(gains), 'comparison')}, "
         f"less in {len(shown) - more}; in {len(gains) - len(shown)} no difference is shown."
     )
-    alone = [one for one in gains if one.comparison.seeds > 1 and (one.comparison.p_rows or 0.0) < ALPHA]
+    alone = [one for one in gains if one.comparison.tells_models]
     more_alone = sum(one.gain > 0 for one in alone)
     if len(alone) > len(shown):
         lead += (

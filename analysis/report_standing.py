@@ -37,7 +37,7 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
         found[top.best.key, top.column.key] = Standing.BEST
         for rival in top.rivals:
             one = by_pair.get((top.column.key, frozenset((top.best.key, rival.key))))
-            is_below = one is not None and one.tells_models
+            is_below = one is not None and one.tells_models and one.favours(top.best)
             found[rival.key, top.column.key] = Standing.MODELS if is_below else Standing.TIED
         for arm in top.worse:
             found[arm.key, top.column.key] = Standing.WORSE

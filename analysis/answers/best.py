@@ -9,7 +9,7 @@ from typing import Any
 
 from analysis.answers.wording import caveat, in_percent, listed
 from analysis.arms import Covers, Estimate, Point, columns_of, direction_of
-from analysis.comparing import Comparison, Verdict
+from analysis.comparing import Comparison
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,21 +54,25 @@ def _best_arm(
     rivals: list[Estimate] = []
     worse: list[Estimate] = []
     models: list[Estimate] = []
+    beyond: list[Estimate] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
-        decided = one is not None and one.verdict in (Verdict.FIRST, Verdict.SECOND)
-        (worse if decided else rivals).append(other)
-        if one is not None and one.tells_models and not decided:
-            models.append(other)
+        is_below = one is not None and one.favours(best.arm)
+        is_worse = one is not None and one.is_decided and is_below
+        (worse if is_worse else rivals).append(other)
+        if one is not None and not is_worse and (one.tells_models if is_below else one.is_decided):
+            (models if is_below else beyond).append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
     if rivals:
-        tied = [one for one in rivals if one not in models]
+        tied = [one for one in rivals if one not in models and one not in beyond]
         text += f"; it cannot be told from {_named(tied)}." if tied else "."
         if models:
             text += (
                 f" As these trained models are, below it, but with too few seeds to say so of arms: {_named(models)}."
             )
+        if beyond:
+            text += f" Shown to be, on the seeds and rows that both have, better than it: {_named(beyond)}."
     else:
         whose = "this trained model" if best.covers is Covers.ROWS else "it"
         text += f"; {whose} is better than every other one." if others else "; nothing else has a score."
