@@ -120,12 +120,12 @@ def _best(found: Sequence[Estimate], best: Sequence[BestArm], standing: Mapping[
             "The seeds are too few to say more of the arms. Of the trained models as they are, allowing for other test "
             f"rows only, one is shown to be better than every other in {_of(models, len(best), 'column')}."
         )
-    tops = Counter(one.best.title for one in best)
-    among = Counter(one.best.title for one in best) + Counter(
+    tops = Counter(arm.title for one in best for arm in (one.best, *one.even))
+    ties = Counter(
         rival.title for one in best for rival in one.rivals if standing[rival.key, one.column.key] is Standing.TIED
     )
-    order = sorted(among, key=lambda title: (-tops[title], -among[title], title))
-    leads += [_placed(title, tops[title], among[title] - tops[title], len(best)) for title in order[:MOST_LEADS]]
+    order = sorted(tops | ties, key=lambda title: (-tops[title], -ties[title], title))
+    leads += [_placed(title, tops[title], ties[title], len(best)) for title in order[:MOST_LEADS]]
     return Answer(
         slug="best",
         question="Which arm is best?",
@@ -270,7 +270,7 @@ def _fewest(group: Sequence[RowsNeeded]) -> str:
     """Who gets by with the fewest rows in one column."""
     first = group[0]
     if first.rows is None:
-        return f"{first.elsewhere.title}: no arm reaches it with the rows that were tried."
+        return f"{first.elsewhere.title}: no arm has it with the most rows that were tried."
     alike = [one.arm.title for one in group if one.rows == first.rows]
     if len(alike) == 1:
         return f"With the fewest rows: {first.text}"

@@ -34,8 +34,9 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
     by_pair = {(one.column.key, frozenset((one.first.key, one.second.key))): one for one in compared}
     found: dict[Place, Standing] = {}
     for top in best:
-        found[top.best.key, top.column.key] = Standing.BEST
-        for rival in top.rivals:
+        for arm in (top.best, *top.even):
+            found[arm.key, top.column.key] = Standing.BEST
+        for rival in (one for one in top.rivals if one not in top.even):
             one = by_pair.get((top.column.key, frozenset((top.best.key, rival.key))))
             is_below = one is not None and one.tells_models and one.favours(top.best)
             found[rival.key, top.column.key] = Standing.MODELS if is_below else Standing.TIED
@@ -46,4 +47,4 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
 
 def tied_with_best(top: BestArm, found: Mapping[Place, Standing]) -> int:
     """How many arms cannot be told from the best of a column, not even as trained models."""
-    return sum(found[rival.key, top.column.key] is Standing.TIED for rival in top.rivals)
+    return sum(found[rival.key, top.column.key] is not Standing.MODELS for rival in top.rivals)

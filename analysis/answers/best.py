@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class BestArm:
     text: str
     without: tuple[Point, ...] = ()
     """Arms that were declared here and have no number."""
+    even: tuple[Point, ...] = ()
+    """Rivals with the very same score: the highest as well."""
 
 
 def best_arms(found: Sequence[Estimate], compared: Iterable[Comparison]) -> tuple[BestArm, ...]:
@@ -64,6 +67,10 @@ def _best_arm(
             (models if is_below else beyond).append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
+    # Equal shares of right answers can differ in their last bits, by the order of a sum.
+    even = [one for one in rivals if math.isclose(one.mean or 0.0, best.mean or 0.0, rel_tol=1e-12)]
+    if even:
+        text += f", as did {_named(even)}"
     if rivals:
         tied = [one for one in rivals if one not in models and one not in beyond]
         text += f"; it cannot be told from {_named(tied)}." if tied else "."
@@ -88,6 +95,7 @@ def _best_arm(
         worse=tuple(one.arm for one in worse),
         text=text,
         without=tuple(one.arm for one in without),
+        even=tuple(one.arm for one in even),
     )
 
 

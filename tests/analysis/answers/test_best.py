@@ -10,7 +10,8 @@ import numpy as np
 from analysis.answers import best_arms
 from analysis.arms import Covers, estimates
 from analysis.comparing import Verdict, compare
-from analysis.report_standing import Standing, standings
+from analysis.report import page_from
+from analysis.report_standing import Standing, standings, tied_with_best
 from tests.analysis.answer_sheets import Sheet, results_of
 from tests.analysis.answers.skilled import analysed
 from tests.analysis.synthetic import cell_row, grid_of
@@ -99,3 +100,29 @@ def test_one_shared_seed_says_nothing_of_arms_that_have_several(tmp_path: Path) 
     assert answer.worse == ()
     assert "too few seeds to say so of arms: b, qlora" in answer.text
     assert standings((answer,), compared)[answer.rivals[0].key, answer.column.key] is Standing.MODELS
+
+
+def test_equal_scores_share_the_first_place(tmp_path: Path) -> None:
+    """Seeds of 10, 30 and 60 errors, and of 33, 33 and 34: the same share, summed in another order."""
+    rows = np.arange(100)
+    rights = {"a": [90, 70, 40], "b": [67, 67, 66], "c": [67, 66, 66]}
+    sheets: list[Sheet] = [
+        ({"model": model, "seed": seed}, rows < right)
+        for model, own in rights.items()
+        for seed, right in enumerate(own)
+    ]
+    results = results_of(tmp_path, sheets)
+    found = estimates(results)
+    compared = compare(found)
+    (answer,) = best_arms(found, compared)
+    assert ([arm["model"] for arm in answer.even], [arm["model"] for arm in answer.rivals]) == (["b"], ["b", "c"])
+    assert "a, qlora scored highest, 66.7 % (" in answer.text and "), as did b, qlora; it cannot" in answer.text
+    standing = standings((answer,), compared)
+    assert [standing[arm.key, answer.column.key] for arm in answer.rivals] == [Standing.BEST, Standing.TIED]
+    assert tied_with_best(answer, standing) == 2
+    leads = next(one for one in page_from(results).answers if one.slug == "best").leads
+    assert [lead for lead in leads if lead.startswith(("a, ", "b, ", "c, "))] == [
+        "a, qlora: highest in 1 of 1 column.",
+        "b, qlora: highest in 1 of 1 column.",
+        "c, qlora: highest in no column, but not told from the highest in 1.",
+    ]
