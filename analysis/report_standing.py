@@ -16,10 +16,10 @@ Place = tuple[Any, Any]
 class Standing(StrEnum):
     """What may be said of an arm beside the highest of its column."""
 
-    BEST = "highest of its column"
-    TIED = "cannot be told from the highest of its column"
+    BEST = "highest of all arms on the same data"
+    TIED = "cannot be told from the highest of all arms on the same data"
     MODELS = "below the highest as these trained models are; the seeds are too few to say it of the arms"
-    WORSE = "shown to be below the highest of its column"
+    WORSE = "shown to be below the highest of all arms on the same data"
 
 
 def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[Place, Standing]:

@@ -190,6 +190,14 @@ def test_failed_missing_and_marked_cells_are_shown() -> None:
     assert "Cells not run to their end" in found.text
 
 
+def test_signs_of_partly_failed_tiles_are_explained() -> None:
+    failed = {("a", 2, 800, 1): {"state": "failed", "kind": "bug"}}
+    for changes, wanted in ((failed, {"✗", "n="}), ({("a", 2, 800, 1): {"state": "pending"}}, {"n="}), ({}, set())):
+        page = page_from(grid_of(models=("a",), labels=(2,), samples=(800,), changes=changes))
+        assert page.heatmap is not None
+        assert {sign for sign, _ in page.heatmap.signs} & {"✗", "n="} == wanted
+
+
 def test_an_empty_grid_has_a_page() -> None:
     found = Collected(render(page_from(results_from("nothing", [], []))))
     assert "nothing to answer from" in found.text
