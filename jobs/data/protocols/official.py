@@ -117,7 +117,7 @@ def _cut(corpus: Corpus, labels: tuple[int, ...], is_multi: bool, validates_on_t
         order = stratified(train, _membership(corpus, labels)[train], corpus.text_keys, FIXED_KEY)
         num_validation = int(len(order) * _VALIDATION_SHARE)
         validation, train = np.sort(order[:num_validation]), np.sort(order[num_validation:])
-    keys = corpus.text_keys
+    keys = corpus.twin_keys
     validation_in_test = np.isin(keys[validation], keys[test]) & (not validates_on_test)
     train_in_test = np.isin(keys[train], keys[test])
     train_repeated = train_in_test | np.isin(keys[train], keys[validation])
@@ -161,4 +161,4 @@ def _membership(corpus: Corpus, labels: tuple[int, ...]) -> Bools:
 
 
 def _num_duplicates(corpus: Corpus, rows: Int64) -> int:
-    return len(rows) - len(np.unique(corpus.text_keys[rows]))
+    return len(rows) - len(np.unique(corpus.twin_keys[rows]))

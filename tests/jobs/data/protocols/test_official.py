@@ -148,3 +148,14 @@ def test_the_real_splits(goemotions: Path) -> None:
     assert len(data.test) == 5427
     assert data.train.labels.shape == (len(data.train), 28)
     assert len(data.train) + len(data.validation) + data.counts["overlap_dropped"] == 43_410 + 5_426
+
+
+def test_a_test_row_hidden_in_train_by_a_sign_that_shows_nothing_is_found(make_corpus: MakeCorpus) -> None:
+    made = make_corpus([[0], [1]] * 6)
+    texts = [f"text {row}" for row in range(12)]
+    texts[0] = texts[10] + "\u200b"
+    splits = np.array([TRAIN] * 6 + [VALIDATION] * 2 + [TEST] * 4, dtype=np.int8)
+    corpus = dataclasses.replace(made, texts=tuple(texts), splits=splits)
+    (problem,) = Official().problems(corpus, _with())
+    assert "1 texts stand in more than one split" in problem.rule
+    assert 0 not in Official().select(corpus, _with(overlap="drop"), 0).train
