@@ -96,9 +96,21 @@ class Official:
             train=train,
             validation=parts.validation,
             test=parts.test,
-            counts={"overlap_dropped": parts.num_overlapping, "duplicates_kept": _num_duplicates(corpus, parts.train)},
+            counts={
+                **_left_out(corpus, labels, spec),
+                "overlap_dropped": parts.num_overlapping,
+                "duplicates_kept": _num_duplicates(corpus, parts.train),
+            },
             marks=tuple(marks),
         )
+
+
+def _left_out(corpus: Corpus, labels: tuple[int, ...], spec: DataSpec) -> dict[str, int]:
+    """Rows of no split, and why."""
+    several = 0 if spec.task == "multi_label" else int((corpus.num_labels_of_row > 1).sum())
+    others = len(corpus) - several - int(_has_kept_label(corpus, labels, spec.task == "multi_label").sum())
+    found = {"rows_with_several_labels": several, "rows_without_kept_label": others}
+    return {name: number for name, number in found.items() if number}
 
 
 def _kept_parts(corpus: Corpus, spec: DataSpec, labels: tuple[int, ...]) -> _Parts:
