@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import colour, entitle, key, label_of, line_look, new_panels, share_scale, styled, tidy
 from analysis.figures.evidence import CURVES, read_table
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
 from analysis.loading import COST_SPLIT, Results
+from analysis.stems import slug
 from analysis.style import metric_style
 
 MOST_SEEDS: Final = 8

@@ -368,3 +368,19 @@ def test_in_a_browser_by_mouse_and_keyboard(tmp_path: Path) -> None:
         assert page.value("document.documentElement.scrollWidth") <= 390
         assert page.complaints() == []
         assert page.requests() == [index.as_uri()]
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_long_names_stay_in_their_cells(tmp_path: Path) -> None:
+    """Of every table, at the width of a desk and of a phone."""
+    names = ("x" * 200, "owner/" + "a-long-name-" * 12)
+    shares = {(name, "lora", 2, size): 0.7 for name in names for size in (100, 400)}
+    page = page_from(results_of(tmp_path / "cells", sheets_of(shares)))
+    assert page.strategies is not None
+    (index, *_) = save(page, Facts(), tmp_path / "out")
+    over = "[...document.querySelectorAll('td,th')].filter(c=>c.scrollWidth>c.clientWidth+1).map(c=>c.textContent)"
+    with browser(tmp_path / "profile") as opened:
+        for width in (1300, 390):
+            opened.open(index, width=width)
+            opened.value("document.querySelectorAll('details').forEach(d=>d.open=true)")
+            assert opened.value(over) == []
