@@ -44,7 +44,8 @@ def learning_curves(results: Results, cells: Sequence[str], *, title: str = "") 
     for axes, metric in zip(panels, metrics, strict=True):
         _panel(axes, metric, curves, names, best)
     if title:
-        entitle(panels[0], title, "dotted: the step whose state was kept")
+        some = f"; the first {MOST_SEEDS} of {len(cells)} cells" if len(cells) > MOST_SEEDS else ""
+        entitle(panels[0], title, f"dotted: the step whose state was kept{some}")
     key(panels[min(2, len(panels) - 1)], of=panels[0])
     return tuple(panels)
 
