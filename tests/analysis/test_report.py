@@ -384,3 +384,26 @@ def test_long_names_stay_in_their_cells(tmp_path: Path) -> None:
             opened.open(index, width=width)
             opened.value("document.querySelectorAll('details').forEach(d=>d.open=true)")
             assert opened.value(over) == []
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_signs_do_not_touch_the_longest_number(tmp_path: Path) -> None:
+    """100.0* in bold type with a star: nothing in a tile is wider."""
+    sheets: list[Any] = [
+        ({"model": model, "num_samples": size, "marks": ("a mark",)}, np.ones(40, bool))
+        for model in ("a", "b")
+        for size in (100, 400)
+    ]
+    (index, *_) = save(page_from(results_of(tmp_path / "cells", sheets)), Facts(), tmp_path / "out")
+    touching = """[...document.querySelectorAll('td[data-i]')].map(cell => {
+      const range = document.createRange()
+      range.selectNodeContents([...cell.childNodes].find(n => n.nodeType == 3 && n.textContent.trim()))
+      const number = range.getBoundingClientRect(), sign = cell.querySelector('i').getBoundingClientRect()
+      return [cell.textContent.trim().slice(0, 8), sign.right > number.left && sign.bottom > number.top]
+    })"""
+    with browser(tmp_path / "profile") as opened:
+        for width in (1300, 390):
+            opened.open(index, width=width)
+            found = opened.value(touching)
+            assert len(found) == 4 and all(text.startswith("★") for text, _ in found)
+            assert not any(touches for _, touches in found)
