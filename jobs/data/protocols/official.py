@@ -90,7 +90,9 @@ class Official:
         if parts.validation_from_train:
             marks.append("validation rows drawn from train: the data set has none")
         if spec.validation == "test":
-            marks.append("selected on test rows: validation is the test split")
+            marks.append(
+                "selected on test rows, thresholds and calibration fitted on them: validation is the test split"
+            )
         return Selection(
             labels=labels,
             train=train,
