@@ -71,6 +71,8 @@ class Comparison:
     """Level at which a comparison is decided whatever the others say: alpha over their number."""
     better: int = 1
     """1 where more of the metric is better, -1 where less is."""
+    marked: tuple[int, int] = (0, 0)
+    """Cells of the first and of the second arm that depart from their declaration."""
 
     @property
     def is_decided(self) -> bool:
@@ -195,6 +197,8 @@ def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
                 "p_bh": one.p_bh,
                 "verdict": str(one.verdict),
                 "smallest_detectable": one.smallest_detectable,
+                "first_marked": one.marked[0],
+                "second_marked": one.marked[1],
                 "reason": one.reason,
             }
             for one in compared
@@ -342,6 +346,7 @@ def _comparison(first: Estimate, second: Estimate, pair: Paired, measured: Measu
         verdict=Verdict.UNDECIDED,
         reason="",
         parts=parts,
+        marked=(first.marked, second.marked),
     )
 
 
@@ -373,6 +378,7 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
         smallest_detectable=None,
         verdict=Verdict.NOT_COMPARED,
         reason=reason,
+        marked=(first.marked, second.marked),
     )
 
 

@@ -198,6 +198,19 @@ def test_signs_of_partly_failed_tiles_are_explained() -> None:
         assert {sign for sign, _ in page.heatmap.signs} & {"✗", "n="} == wanted
 
 
+def test_arms_with_marks_are_not_compared_in_silence(tmp_path: Path) -> None:
+    tfidf = {"model": None, "strategy": "tfidf", "baseline": True}
+    sheets: list[Any] = [({"model": "a", "marks": ("fp32",)}, np.ones(40, bool)), (tfidf, np.arange(40) < 30)]
+    page = page_from(results_of(tmp_path, sheets))
+    (listing,) = page.comparisons
+    assert listing.rows[0].texts[:2] == ("a, qlora*", "tfidf")
+    (bought,) = (one for one in page.answers if one.slug == "bought")
+    assert bought.sentences[0].endswith(" [1 cell marked].")
+    (table,) = (one for one in page.tables if one.name == "comparisons")
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["first_marked"], row["second_marked"]) == (1, 0)
+
+
 def test_an_empty_grid_has_a_page() -> None:
     found = Collected(render(page_from(results_from("nothing", [], []))))
     assert "nothing to answer from" in found.text
