@@ -147,12 +147,11 @@ def _effect(found: Sequence[Estimate], effects: Sequence[AxisEffect], axis: str,
     trained = [one for one in effects if one.arm.key not in baselines] or list(effects)
     shown = [one for one in trained if one.is_shown]
     ups, downs = (sum(sign * one.overall.difference > 0 for one in shown) for sign in (1, -1))
-    first, last = _ends(trained)
     middle = statistics.median(100 * one.overall.difference for one in trained)
     what = "rows" if axis == SIZE_AXIS else "labels"
     among = "" if len(trained) == 1 else " (allowing for how many are looked at)"
     leads = (
-        f"From {first:,} to {last:,} {what} the median change of the models is {middle:+.1f} points; it is shown"
+        f"From {_ends(trained, what)} the median change of the models is {middle:+.1f} points; it is shown"
         f"{among} to be a rise in {_of(ups, len(trained), 'case')}, to be a fall in {downs}, and not shown in "
         f"{len(trained) - len(shown)}.",
         *_steadiness(trained),
@@ -177,8 +176,13 @@ def _steadiness(effects: Sequence[AxisEffect]) -> list[str]:
     ]
 
 
-def _ends(effects: Sequence[AxisEffect]) -> tuple[int, int]:
-    return min(one.levels[0] for one in effects), max(one.levels[-1] for one in effects)
+def _ends(effects: Sequence[AxisEffect], what: str) -> str:
+    """The least and the most of what varies; cells that failed can leave some cases with others."""
+    ends = [f"{first:,} to {last:,}" for first, last in sorted({(one.levels[0], one.levels[-1]) for one in effects})]
+    if len(ends) == 1:
+        return f"{ends[0]} {what}"
+    shown = f"{', '.join(ends[:MOST_LEADS])}{', ...' if len(ends) > MOST_LEADS else ''}"
+    return f"the fewest to the most {what} of each case ({shown})"
 
 
 def _drops(found: Sequence[Estimate]) -> Answer | None:

@@ -77,6 +77,18 @@ def test_training_is_priced_between_two_sizes(tmp_path: Path) -> None:
     assert never.dollars is None
 
 
+def test_a_target_that_the_last_size_has_exactly_is_priced(tmp_path: Path) -> None:
+    """From 800 to 2,400 rows on the logarithm ends a hair beyond 2,400, where there was no price: the report broke."""
+    sheets = [({"num_labels": 2, "num_samples": n}, np.arange(200) < right) for n, right in ((800, 100), (2400, 160))]
+    found = estimates(results_of(tmp_path, sheets))
+    costs = [
+        CostPoint(arm=one.arm, column=one.column, score=one.mean or 0.0, low=None, high=None, costs={DOLLARS: 4.0})
+        for one in found
+    ]
+    (answer,) = rows_needed(found, 0.8, costs)
+    assert (answer.rows, answer.dollars) == (2400.0, 4.0)
+
+
 def test_less_is_better(tmp_path: Path) -> None:
     sheets = [({"num_samples": n}, np.arange(200) < right) for n, right in ((100, 100), (400, 40))]
     found = [replace(one, metric="hamming_loss") for one in estimates(results_of(tmp_path, sheets))]
