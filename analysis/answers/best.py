@@ -67,8 +67,8 @@ def _best_arm(
             (models if is_below else beyond).append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
-    # Equal shares of right answers can differ in their last bits, by the order of a sum.
-    even = [one for one in rivals if math.isclose(one.mean or 0.0, best.mean or 0.0, rel_tol=1e-12)]
+    # Equal scores can differ in their last bits, by the order of a sum or because single rows are kept in 32 bits.
+    even = [one for one in rivals if math.isclose(one.mean or 0.0, best.mean or 0.0, rel_tol=1e-7)]
     if even:
         text += f", as did {_named(even)}"
     if rivals:
