@@ -235,12 +235,13 @@ class Measured:
 def pair_up(first: Answers, second: Answers) -> Paired | None:
     """The differences of two arms on the seeds and rows that both have.
 
-    None without any, and for scores that are no mean over rows unless both were tested on the very same ones.
+    None without any, where these rows have other labels for the one than for the other, and for scores that are no mean
+    over rows unless both were tested on the very same ones.
     """
     seeds = [seed for seed in first.seeds if seed in second.seeds]
     rows = first.row_ids if first.row_ids == second.row_ids else common_rows([first.row_ids, second.row_ids])
     has_part = len(rows) < max(len(first.row_ids), len(second.row_ids))
-    if not seeds or not rows or (has_part and not first.is_row_mean):
+    if not seeds or not rows or (has_part and not first.is_row_mean) or not first.has_truth_of(second, rows):
         return None
     hidden = first.hidden_on(seeds) + second.hidden_on(seeds)
     return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None], [hidden])[0]
@@ -289,7 +290,7 @@ def _pair_with(first: Answers, others: Sequence[Answers]) -> list[Paired]:
 
 
 def _is_alike(first: Answers, second: Answers) -> bool:
-    return first.seeds == second.seeds and first.row_ids == second.row_ids
+    return first.seeds == second.seeds and first.truth is second.truth and first.row_ids == second.row_ids
 
 
 def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: float) -> list[Measured]:
@@ -355,6 +356,8 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
     reason = "no seed or no test row in common"
     if missing:
         reason = f"no predictions of {' and '.join(missing)}"
+    elif first.answers is not None and second.answers is not None and _are_other_labels(first.answers, second.answers):
+        reason = "the test rows that they share have other labels"
     elif first.answers is not None and not first.answers.is_row_mean:
         reason = f"no seed in common, or other test rows: {first.metric} can only be compared on the very same ones"
     return Comparison(
@@ -380,6 +383,11 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
         reason=reason,
         marked=(first.marked, second.marked),
     )
+
+
+def _are_other_labels(first: Answers, second: Answers) -> bool:
+    rows = common_rows([first.row_ids, second.row_ids])
+    return bool(rows) and not first.has_truth_of(second, rows)
 
 
 def _with_verdicts(
