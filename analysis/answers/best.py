@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis.answers.wording import caveat, in_percent, listed
 from analysis.arms import Covers, Estimate, Point, columns_of, direction_of
-from analysis.comparing import Comparison
+from analysis.comparing import Comparison, Verdict
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,7 @@ def _best_arm(
     worse: list[Estimate] = []
     models: list[Estimate] = []
     beyond: list[Estimate] = []
+    apart: list[Estimate] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
         is_below = one is not None and one.favours(best.arm)
@@ -65,6 +66,8 @@ def _best_arm(
         (worse if is_worse else rivals).append(other)
         if one is not None and not is_worse and (one.tells_models if is_below else one.is_decided):
             (models if is_below else beyond).append(other)
+        elif one is not None and one.verdict is Verdict.NOT_COMPARED:
+            apart.append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
     # Equal scores can differ in their last bits, by the order of a sum or because single rows are kept in 32 bits.
@@ -72,12 +75,14 @@ def _best_arm(
     if even:
         text += f", as did {_named(even)}"
     if rivals:
-        tied = [one for one in rivals if one not in models and one not in beyond]
+        tied = [one for one in rivals if one not in (*models, *beyond, *apart)]
         text += f"; it cannot be told from {_named(tied)}." if tied else "."
         if models:
             text += (
                 f" As these trained models are, below it, but with too few seeds to say so of arms: {_named(models)}."
             )
+        if apart:
+            text += f" Not compared with it: {_named(apart)}."
         if beyond:
             text += f" Shown to be, on the seeds and rows that both have, better than it: {_named(beyond)}."
     else:

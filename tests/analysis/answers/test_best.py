@@ -41,6 +41,8 @@ def test_an_arm_without_predictions_stays_in_the_set_that_cannot_be_told_apart()
     found = estimates(grid_of(models=("a", "b"), labels=(2,), samples=(800,), baselines=()))
     (answer,) = best_arms(found, compare(found))
     assert len(answer.rivals) == 1
+    assert "cannot be told" not in answer.text
+    assert f". Not compared with it: {answer.rivals[0].title}." in answer.text
 
 
 def test_a_lone_arm_and_a_column_without_scores(tmp_path: Path) -> None:
