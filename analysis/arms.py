@@ -258,7 +258,7 @@ def _with_intervals(found: Sequence[Estimate], level: float) -> tuple[Estimate, 
             for place, (index, each) in enumerate(zip(group, unstacked(parts), strict=True)):
                 done[index] = replace(
                     found[index],
-                    mean=float(each.mean),
+                    mean=min(max(float(each.mean), 0.0), 1.0),  # kept in 32 bits, it may lie a hair beyond
                     low=float(low[place]),
                     high=float(high[place]),
                     covers=Covers.ROWS if seeds == 1 else Covers.SEEDS_AND_ROWS,

@@ -57,7 +57,7 @@ def all_equivalent(ours: Sequence[Comparison]) -> Holds:
     """Whether all comparisons show arms that are equivalent in practice; one that shows a difference says no."""
     if not ours:
         return Holds.NOT_TESTED
-    if any(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours):
+    if any(one.is_decided for one in ours):
         return Holds.NO
     return Holds.YES if all(one.verdict is Verdict.EQUIVALENT for one in ours) else Holds.NOT_SHOWN
 
@@ -67,7 +67,7 @@ def equivalence_text(ours: Sequence[Comparison]) -> str:
     if not ours:
         return "our grid does not compare LoRA with full fine-tuning there"
     equal = sum(one.verdict is Verdict.EQUIVALENT for one in ours)
-    different = sum(one.verdict in (Verdict.FIRST, Verdict.SECOND) for one in ours)
+    different = sum(one.is_decided for one in ours)
     return f"{equal} of {len(ours)} comparisons equivalent in practice, {different} with a difference"
 
 

@@ -69,11 +69,28 @@ class Comparison:
     parts: Parts | None = None
     alpha_each: float = ALPHA
     """Level at which a comparison is decided whatever the others say: alpha over their number."""
+    better: int = 1
+    """1 where more of the metric is better, -1 where less is."""
+    marked: tuple[int, int] = (0, 0)
+    """Cells of the first and of the second arm that depart from their declaration."""
+
+    @property
+    def is_decided(self) -> bool:
+        """One of the two is shown to be better."""
+        return self.verdict in (Verdict.FIRST, Verdict.SECOND)
 
     @property
     def tells_models(self) -> bool:
         """Test rows alone tell the trained models apart, although their seeds may not tell the arms apart."""
-        return not self.is_equivalent and self.seeds > 1 and self.p_rows is not None and self.p_rows < ALPHA
+        return not self.is_equivalent and self.p_rows is not None and self.p_rows < ALPHA
+
+    def favours(self, arm: Point) -> bool:
+        """An arm is the better of the two on the seeds and rows that both have, shown or not.
+
+        With other seeds or rows than these its own mean may say the opposite.
+        """
+        sign = self.better if arm.key == self.first.key else -self.better
+        return sign * (self.difference or 0.0) > 0
 
     @property
     def wanted(self) -> float:
@@ -127,7 +144,8 @@ def compare(
 
     A pair is compared on the seeds and test rows that both arms have. With several seeds, interval and p-value come
     from the crossed variance parts of the differences; with one, p is McNemar's (mid-p), and the claim is about the two
-    trained models, not about the arms (`covers`).
+    trained models, not about the arms (`covers`): where some arm has several seeds, so that verdicts are about arms,
+    one shared seed decides nothing.
 
     Args:
         found: estimates of one metric; only those with single predictions can be compared.
@@ -152,7 +170,9 @@ def compare(
         _not_compared(first, second, margin) if one is None else _comparison(first, second, one, next(results), margin)
         for (first, second), one in zip(pairs, raw, strict=True)
     ]
-    return _with_verdicts(compared, alpha, better=direction_of(estimates[0].metric) if estimates else 1)
+    least_seeds = 2 if any(len(one.seeds) > 1 for one in estimates) else 1
+    better = direction_of(estimates[0].metric) if estimates else 1
+    return _with_verdicts(compared, alpha, better=better, least_seeds=least_seeds)
 
 
 def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
@@ -177,6 +197,8 @@ def comparisons_frame(compared: Sequence[Comparison]) -> pd.DataFrame:
                 "p_bh": one.p_bh,
                 "verdict": str(one.verdict),
                 "smallest_detectable": one.smallest_detectable,
+                "first_marked": one.marked[0],
+                "second_marked": one.marked[1],
                 "reason": one.reason,
             }
             for one in compared
@@ -213,12 +235,13 @@ class Measured:
 def pair_up(first: Answers, second: Answers) -> Paired | None:
     """The differences of two arms on the seeds and rows that both have.
 
-    None without any, and for scores that are no mean over rows unless both were tested on the very same ones.
+    None without any, where these rows have other labels for the one than for the other, and for scores that are no mean
+    over rows unless both were tested on the very same ones.
     """
     seeds = [seed for seed in first.seeds if seed in second.seeds]
     rows = first.row_ids if first.row_ids == second.row_ids else common_rows([first.row_ids, second.row_ids])
     has_part = len(rows) < max(len(first.row_ids), len(second.row_ids))
-    if not seeds or not rows or (has_part and not first.is_row_mean):
+    if not seeds or not rows or (has_part and not first.is_row_mean) or not first.has_truth_of(second, rows):
         return None
     hidden = first.hidden_on(seeds) + second.hidden_on(seeds)
     return _pair_many(first.on(seeds, rows), second.on(seeds, rows)[None], [hidden])[0]
@@ -267,7 +290,7 @@ def _pair_with(first: Answers, others: Sequence[Answers]) -> list[Paired]:
 
 
 def _is_alike(first: Answers, second: Answers) -> bool:
-    return first.seeds == second.seeds and first.row_ids == second.row_ids
+    return first.seeds == second.seeds and first.truth is second.truth and first.row_ids == second.row_ids
 
 
 def _measure(pairs: Sequence[Paired], *, level: float, alpha: float, margin: float) -> list[Measured]:
@@ -324,6 +347,7 @@ def _comparison(first: Estimate, second: Estimate, pair: Paired, measured: Measu
         verdict=Verdict.UNDECIDED,
         reason="",
         parts=parts,
+        marked=(first.marked, second.marked),
     )
 
 
@@ -332,6 +356,8 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
     reason = "no seed or no test row in common"
     if missing:
         reason = f"no predictions of {' and '.join(missing)}"
+    elif first.answers is not None and second.answers is not None and _are_other_labels(first.answers, second.answers):
+        reason = "the test rows that they share have other labels"
     elif first.answers is not None and not first.answers.is_row_mean:
         reason = f"no seed in common, or other test rows: {first.metric} can only be compared on the very same ones"
     return Comparison(
@@ -355,10 +381,18 @@ def _not_compared(first: Estimate, second: Estimate, margin: float) -> Compariso
         smallest_detectable=None,
         verdict=Verdict.NOT_COMPARED,
         reason=reason,
+        marked=(first.marked, second.marked),
     )
 
 
-def _with_verdicts(compared: Sequence[Comparison], alpha: float, *, better: int) -> tuple[Comparison, ...]:
+def _are_other_labels(first: Answers, second: Answers) -> bool:
+    rows = common_rows([first.row_ids, second.row_ids])
+    return bool(rows) and not first.has_truth_of(second, rows)
+
+
+def _with_verdicts(
+    compared: Sequence[Comparison], alpha: float, *, better: int, least_seeds: int
+) -> tuple[Comparison, ...]:
     """The same comparisons with p-values adjusted over all of them, and what follows."""
     tested = [index for index, one in enumerate(compared) if one.p is not None]
     p_values = [one.p for one in compared if one.p is not None]
@@ -376,7 +410,8 @@ def _with_verdicts(compared: Sequence[Comparison], alpha: float, *, better: int)
             p_rows=float(rows[index]),
             p_bh=float(bh[index]),
             alpha_each=alpha / len(tested),
-            verdict=_verdict(one, float(holm[index]), alpha, better),
+            better=better,
+            verdict=_verdict(one, float(holm[index]), alpha, better) if one.seeds >= least_seeds else one.verdict,
         )
         for index, one in enumerate(compared)
     )

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.arms import Estimate, Point, columns_of, direction_of
-from analysis.comparing import Comparison, Verdict
+from analysis.comparing import Comparison
 from analysis.loading import COST_SPLIT, Results
 
 DOLLARS: Final = "dollars"
@@ -129,7 +129,7 @@ def pareto_sets(
     """
     sets = []
     better = direction_of(found[0].metric) if found else 1
-    verdicts = {(one.column.key, frozenset((one.first.key, one.second.key))): one.verdict for one in compared}
+    by_pair = {(one.column.key, frozenset((one.first.key, one.second.key))): one for one in compared}
     by_column: dict[Any, list[CostPoint]] = defaultdict(list)
     for point in points:
         by_column[point.column.key].append(point)
@@ -149,7 +149,7 @@ def pareto_sets(
                     members=tuple(members),
                     beaten=tuple(point for point in measured if point not in members),
                     unmeasured=unmeasured,
-                    text=_text(column, cost, members, verdicts, unmeasured),
+                    text=_text(column, cost, members, by_pair, unmeasured),
                 )
             )
     return tuple(sets)
@@ -162,15 +162,15 @@ def _text(
     column: Point,
     cost: str,
     members: Sequence[CostPoint],
-    verdicts: Mapping[Any, Verdict],
+    by_pair: Mapping[Any, Comparison],
     unmeasured: Sequence[Point],
 ) -> str:
     steps = []
     for cheaper, point in zip([None, *members], members, strict=False):
         known = ""
         if cheaper is not None:
-            verdict = verdicts.get((column.key, frozenset((cheaper.arm.key, point.arm.key))))
-            is_shown = verdict in (Verdict.FIRST, Verdict.SECOND)
+            one = by_pair.get((column.key, frozenset((cheaper.arm.key, point.arm.key))))
+            is_shown = one is not None and one.is_decided and one.favours(point.arm)
             known = f", {'shown' if is_shown else 'not shown'} to be better than the one before"
         price = cost_text(cost, point.costs[cost]) + _NOUNS.get(cost, "")
         steps.append(f"{point.arm.title} ({100 * point.score:.1f} % at {price}{known})")

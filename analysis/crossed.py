@@ -231,10 +231,10 @@ def p_value(found: Parts, *, null: float = 0.0) -> Any:
         return np.ones(distance.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         error = np.where(distance > 0, distance / np.sqrt(found.variance), 0.0)
-    least = 2.0 * special.stdtr(found.rows - 1, -error)
+    least = 2.0 * special.stdtr(max(found.seeds, found.rows) - 1, -error)
     if found.seeds == 1:
         return least
-    # The quantiles of the seeds are the larger ones, so p lies between what either would say of the whole variance.
+    # Each part has a quantile of its own, so p lies between what either would say of the whole variance.
     most = 2.0 * special.stdtr(min(found.seeds, found.rows) - 1, -error)
     low, high = np.log(np.maximum(least, 1e-300)) - 1e-6, np.log(np.maximum(most, 1e-300)) + 1e-6
     for _ in range(34):  # halving log p

@@ -47,6 +47,8 @@ class Answers:
     row_ids: tuple[str, ...]
     scores: NDArray[Any]
     """[seeds, rows]: rights and wrongs for accuracy and subset accuracy; else floats whose mean is the metric."""
+    truth: NDArray[Any]
+    """What the rows are, in their order: class indices [rows], or 0/1 [rows, labels]."""
     metric: str = "accuracy"
     hidden: tuple[float, ...] = ()
     """Of each seed, the variance that its rows do not show (`hidden_variance`); empty: none."""
@@ -62,10 +64,18 @@ class Answers:
 
     def on(self, seeds: Sequence[int], row_ids: Sequence[str]) -> NDArray[Any]:
         """Scores of chosen seeds and rows, in that order."""
-        if tuple(row_ids) == self.row_ids:
-            return self.scores[[self.seeds.index(seed) for seed in seeds]]
+        chosen = self.scores[[self.seeds.index(seed) for seed in seeds]]
+        return chosen if tuple(row_ids) == self.row_ids else chosen[:, self._places(row_ids)]
+
+    def has_truth_of(self, other: Answers, row_ids: Sequence[str]) -> bool:
+        """Whether some rows that both have are the same to both: arms may differ in how labels are grouped."""
+        if self.truth is other.truth:
+            return True
+        return np.array_equal(self.truth[self._places(row_ids)], other.truth[other._places(row_ids)])
+
+    def _places(self, row_ids: Sequence[str]) -> NDArray[np.intp]:
         place = {row: index for index, row in enumerate(self.row_ids)}
-        return self.scores[np.ix_([self.seeds.index(seed) for seed in seeds], [place[row] for row in row_ids])]
+        return np.array([place[row] for row in row_ids], dtype=np.intp)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,6 +107,7 @@ class Predictions:
     folders: Mapping[str, Path]
     split: str = "test"
     _row_ids: dict[str, tuple[str, ...]] = field(default_factory=dict, init=False)
+    _truths: dict[str, NDArray[Any]] = field(default_factory=dict, init=False)
     _rows: dict[bytes, _Rows] = field(default_factory=dict, init=False)
     _scores: dict[tuple[str, str], _Kept | None] = field(default_factory=dict, init=False)
 
@@ -140,10 +151,11 @@ class Predictions:
             return None
         keys = {kept.test_set for kept in found.values()}
         if len(keys) == 1:
-            row_ids = self._row_ids[keys.pop()]
+            key = keys.pop()
             return Answers(
                 seeds=tuple(found),
-                row_ids=row_ids,
+                row_ids=self._row_ids[key],
+                truth=self._truths[key],
                 scores=np.stack([kept.scores for kept in found.values()]),
                 metric=metric,
                 hidden=tuple(kept.hidden for kept in found.values()),
@@ -154,8 +166,10 @@ class Predictions:
         chosen = []
         for kept in found.values():
             place = {row: index for index, row in enumerate(self._row_ids[kept.test_set])}
-            chosen.append(kept.scores[[place[row] for row in row_ids]])
-        return Answers(seeds=tuple(found), row_ids=row_ids, scores=np.stack(chosen), metric=metric)
+            places = [place[row] for row in row_ids]
+            chosen.append((kept.scores[places], self._truths[kept.test_set][places]))
+        scores = np.stack([each for each, _ in chosen])
+        return Answers(seeds=tuple(found), row_ids=row_ids, scores=scores, truth=chosen[0][1], metric=metric)
 
     def read_ahead(self, cells: Iterable[str], metric: str) -> None:
         """Read what `answers` will be asked for, several files at a time: large stores have ten thousand.
@@ -200,9 +214,14 @@ class Predictions:
         names = np.asarray(table.column("row_id").to_numpy(zero_copy_only=False))[places]
         order = np.argsort(names, kind="stable")
         in_order = tuple(names[order].tolist())
-        test_set = hashlib.sha256("\n".join(in_order).encode()).hexdigest()
+        labels = _side(table, "label")[places]
+        truth = labels[order]
+        digest = hashlib.sha256("\n".join(in_order).encode())
+        digest.update(f"{truth.dtype} {truth.shape}".encode() + truth.tobytes())
+        test_set = digest.hexdigest()
         self._row_ids.setdefault(test_set, in_order)
-        return _Rows(test_set=test_set, places=places, labels=_side(table, "label")[places], order=order)
+        self._truths.setdefault(test_set, truth)
+        return _Rows(test_set=test_set, places=places, labels=labels, order=order)
 
     def _read(self, cell_id: str, *, with_logits: bool) -> Any:
         with self._opened(cell_id) as opened:

@@ -24,7 +24,7 @@ from analysis.answers import (
 from analysis.answers.wording import listed
 from analysis.arms import Covers, Estimate, columns_of
 from analysis.claim_evidence import Holds
-from analysis.comparing import ALPHA, Comparison, Verdict
+from analysis.comparing import Comparison
 from analysis.costs import DOLLARS, TRAINING_SECONDS, CostPoint, cost_points, pareto_sets
 from analysis.loading import Results
 from analysis.published_claims import claims
@@ -120,12 +120,12 @@ def _best(found: Sequence[Estimate], best: Sequence[BestArm], standing: Mapping[
             "The seeds are too few to say more of the arms. Of the trained models as they are, allowing for other test "
             f"rows only, one is shown to be better than every other in {_of(models, len(best), 'column')}."
         )
-    tops = Counter(one.best.title for one in best)
-    among = Counter(one.best.title for one in best) + Counter(
+    tops = Counter(arm.title for one in best for arm in (one.best, *one.even))
+    ties = Counter(
         rival.title for one in best for rival in one.rivals if standing[rival.key, one.column.key] is Standing.TIED
     )
-    order = sorted(among, key=lambda title: (-tops[title], -among[title], title))
-    leads += [_placed(title, tops[title], among[title] - tops[title], len(best)) for title in order[:MOST_LEADS]]
+    order = sorted(tops | ties, key=lambda title: (-tops[title], -ties[title], title))
+    leads += [_placed(title, tops[title], ties[title], len(best)) for title in order[:MOST_LEADS]]
     return Answer(
         slug="best",
         question="Which arm is best?",
@@ -147,12 +147,11 @@ def _effect(found: Sequence[Estimate], effects: Sequence[AxisEffect], axis: str,
     trained = [one for one in effects if one.arm.key not in baselines] or list(effects)
     shown = [one for one in trained if one.is_shown]
     ups, downs = (sum(sign * one.overall.difference > 0 for one in shown) for sign in (1, -1))
-    first, last = _ends(trained)
     middle = statistics.median(100 * one.overall.difference for one in trained)
     what = "rows" if axis == SIZE_AXIS else "labels"
     among = "" if len(trained) == 1 else " (allowing for how many are looked at)"
     leads = (
-        f"From {first:,} to {last:,} {what} the median change of the models is {middle:+.1f} points; it is shown"
+        f"From {_ends(trained, what)} the median change of the models is {middle:+.1f} points; it is shown"
         f"{among} to be a rise in {_of(ups, len(trained), 'case')}, to be a fall in {downs}, and not shown in "
         f"{len(trained) - len(shown)}.",
         *_steadiness(trained),
@@ -177,8 +176,13 @@ def _steadiness(effects: Sequence[AxisEffect]) -> list[str]:
     ]
 
 
-def _ends(effects: Sequence[AxisEffect]) -> tuple[int, int]:
-    return min(one.levels[0] for one in effects), max(one.levels[-1] for one in effects)
+def _ends(effects: Sequence[AxisEffect], what: str) -> str:
+    """The least and the most of what varies; cells that failed can leave some cases with others."""
+    ends = [f"{first:,} to {last:,}" for first, last in sorted({(one.levels[0], one.levels[-1]) for one in effects})]
+    if len(ends) == 1:
+        return f"{ends[0]} {what}"
+    shown = f"{', '.join(ends[:MOST_LEADS])}{', ...' if len(ends) > MOST_LEADS else ''}"
+    return f"the fewest to the most {what} of each case ({shown})"
 
 
 def _drops(found: Sequence[Estimate]) -> Answer | None:
@@ -219,13 +223,13 @@ def _bought(compared: Sequence[Comparison]) -> Answer | None:
     gains = [one for one in bought(compared) if MAJORITY not in _strategies(one.comparison)]
     if not gains:
         return None
-    shown = [one for one in gains if one.comparison.verdict in (Verdict.FIRST, Verdict.SECOND)]
+    shown = [one for one in gains if one.comparison.is_decided]
     more = sum(one.gain > 0 for one in shown)
     lead = (
         f"A model is shown to score more than tf-idf in {_of(more, len(gains), 'comparison')}, "
         f"less in {len(shown) - more}; in {len(gains) - len(shown)} no difference is shown."
     )
-    alone = [one for one in gains if one.comparison.seeds > 1 and (one.comparison.p_rows or 0.0) < ALPHA]
+    alone = [one for one in gains if one.comparison.tells_models]
     more_alone = sum(one.gain > 0 for one in alone)
     if len(alone) > len(shown):
         lead += (
@@ -270,7 +274,7 @@ def _fewest(group: Sequence[RowsNeeded]) -> str:
     """Who gets by with the fewest rows in one column."""
     first = group[0]
     if first.rows is None:
-        return f"{first.elsewhere.title}: no arm reaches it with the rows that were tried."
+        return f"{first.elsewhere.title}: no arm has it with the most rows that were tried."
     alike = [one.arm.title for one in group if one.rows == first.rows]
     if len(alike) == 1:
         return f"With the fewest rows: {first.text}"

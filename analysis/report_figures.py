@@ -29,7 +29,7 @@ _SHOWN: Final[Mapping[str, tuple[str, str]]] = {
     "pr-auc-differences": ("Differences of average precision", ""),
     "threshold-curves": ("One threshold for all labels", ""),
     "label-distribution": ("Labels of the rows", "Rows for training are not kept in a store: these are held-out rows."),
-    "label-scores": ("Every label under every arm", "Mean over the seeds; labels in the order of the first arm."),
+    "label-scores": ("Scores of single labels", "Mean over the seeds; labels in the order of the first arm."),
     "token-strips": ("What single tokens speak for", "Found by finegrid explain, for single texts."),
 }
 

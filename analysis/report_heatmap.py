@@ -111,7 +111,7 @@ def heatmap(
             tiles.append(_tile(one, standing.get((key, column.key)), style, limits, len(details) - 1))
         is_first = arm.is_baseline and not any(line.is_first_baseline for line in lines)
         lines.append(Line(title=arm.arm.title, is_first_baseline=is_first, tiles=tuple(tiles)))
-    shown = {sign for line in lines for tile in line.tiles for sign in (tile.sign, tile.text)}
+    shown = {sign for line in lines for tile in line.tiles for sign in (tile.sign, tile.text, tile.small)}
     shown |= {MARK_SIGN for one in found if one.marked}
     return Heatmap(
         heads=_heads(columns),
@@ -129,6 +129,7 @@ _MEANINGS: Final = (
     (FAILED_SIGN, "failed"),
     (UNDEFINED_SIGN, "done, but the number is undefined"),
     (NOT_RUN_SIGN, "not run to its end yet"),
+    ("n=", "cells with a number, of those declared"),
 )
 
 

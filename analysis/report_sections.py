@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.answers import BestArm
 from analysis.arms import Estimate, columns_of
 from analysis.comparing import Comparison, Verdict
+from analysis.heatmap_layout import MARK_SIGN
 from analysis.loading import PROVENANCE, Results
 from analysis.report_facts import Facts, data_hashes
 from analysis.style import MetricStyle
@@ -85,12 +86,15 @@ def _comparison_row(one: Comparison) -> Row:
         Verdict.UNDECIDED: "open",
         Verdict.NOT_COMPARED: "quiet",
     }[one.verdict]
+    titles = [
+        arm.title + (MARK_SIGN if marked else "")
+        for arm, marked in zip((one.first, one.second), one.marked, strict=True)
+    ]
     if one.difference is None:
-        return Row(texts=(one.first.title, one.second.title, "", "", "", "", str(one.verdict), one.reason), css=css)
+        return Row(texts=(*titles, "", "", "", "", str(one.verdict), one.reason), css=css)
     interval = "" if one.low is None or one.high is None else f"{100 * one.low:+.1f} to {100 * one.high:+.1f}"
     texts = (
-        one.first.title,
-        one.second.title,
+        *titles,
         f"{100 * one.difference:+.1f}",
         interval,
         _p_text(one.p_holm),

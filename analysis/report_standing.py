@@ -16,10 +16,10 @@ Place = tuple[Any, Any]
 class Standing(StrEnum):
     """What may be said of an arm beside the highest of its column."""
 
-    BEST = "highest of its column"
-    TIED = "cannot be told from the highest of its column"
+    BEST = "highest of all arms on the same data"
+    TIED = "cannot be told from the highest of all arms on the same data"
     MODELS = "below the highest as these trained models are; the seeds are too few to say it of the arms"
-    WORSE = "shown to be below the highest of its column"
+    WORSE = "shown to be below the highest of all arms on the same data"
 
 
 def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[Place, Standing]:
@@ -34,10 +34,11 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
     by_pair = {(one.column.key, frozenset((one.first.key, one.second.key))): one for one in compared}
     found: dict[Place, Standing] = {}
     for top in best:
-        found[top.best.key, top.column.key] = Standing.BEST
-        for rival in top.rivals:
+        for arm in (top.best, *top.even):
+            found[arm.key, top.column.key] = Standing.BEST
+        for rival in (one for one in top.rivals if one not in top.even):
             one = by_pair.get((top.column.key, frozenset((top.best.key, rival.key))))
-            is_below = one is not None and one.tells_models
+            is_below = one is not None and one.tells_models and one.favours(top.best)
             found[rival.key, top.column.key] = Standing.MODELS if is_below else Standing.TIED
         for arm in top.worse:
             found[arm.key, top.column.key] = Standing.WORSE
@@ -46,4 +47,4 @@ def standings(best: Iterable[BestArm], compared: Iterable[Comparison]) -> dict[P
 
 def tied_with_best(top: BestArm, found: Mapping[Place, Standing]) -> int:
     """How many arms cannot be told from the best of a column, not even as trained models."""
-    return sum(found[rival.key, top.column.key] is Standing.TIED for rival in top.rivals)
+    return sum(found[rival.key, top.column.key] is not Standing.MODELS for rival in top.rivals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class BestArm:
     text: str
     without: tuple[Point, ...] = ()
     """Arms that were declared here and have no number."""
+    even: tuple[Point, ...] = ()
+    """Rivals with the very same score: the highest as well."""
 
 
 def best_arms(found: Sequence[Estimate], compared: Iterable[Comparison]) -> tuple[BestArm, ...]:
@@ -54,21 +57,34 @@ def _best_arm(
     rivals: list[Estimate] = []
     worse: list[Estimate] = []
     models: list[Estimate] = []
+    beyond: list[Estimate] = []
+    apart: list[Estimate] = []
     for other in others:
         one = verdicts.get((column.key, frozenset((best.arm.key, other.arm.key))))
-        decided = one is not None and one.verdict in (Verdict.FIRST, Verdict.SECOND)
-        (worse if decided else rivals).append(other)
-        if one is not None and one.tells_models and not decided:
-            models.append(other)
+        is_below = one is not None and one.favours(best.arm)
+        is_worse = one is not None and one.is_decided and is_below
+        (worse if is_worse else rivals).append(other)
+        if one is not None and not is_worse and (one.tells_models if is_below else one.is_decided):
+            (models if is_below else beyond).append(other)
+        elif one is not None and one.verdict is Verdict.NOT_COMPARED:
+            apart.append(other)
     end = "highest" if direction_of(best.metric) > 0 else "lowest, which is best"
     text = f"{column.title}: {best.arm.title} scored {end}, {in_percent(best)}{caveat([best])}"
+    # Equal scores can differ in their last bits, by the order of a sum or because single rows are kept in 32 bits.
+    even = [one for one in rivals if math.isclose(one.mean or 0.0, best.mean or 0.0, rel_tol=1e-7)]
+    if even:
+        text += f", as did {_named(even)}"
     if rivals:
-        tied = [one for one in rivals if one not in models]
+        tied = [one for one in rivals if one not in (*models, *beyond, *apart)]
         text += f"; it cannot be told from {_named(tied)}." if tied else "."
         if models:
             text += (
                 f" As these trained models are, below it, but with too few seeds to say so of arms: {_named(models)}."
             )
+        if apart:
+            text += f" Not compared with it: {_named(apart)}."
+        if beyond:
+            text += f" Shown to be, on the seeds and rows that both have, better than it: {_named(beyond)}."
     else:
         whose = "this trained model" if best.covers is Covers.ROWS else "it"
         text += f"; {whose} is better than every other one." if others else "; nothing else has a score."
@@ -84,6 +100,7 @@ def _best_arm(
         worse=tuple(one.arm for one in worse),
         text=text,
         without=tuple(one.arm for one in without),
+        even=tuple(one.arm for one in even),
     )
 
 

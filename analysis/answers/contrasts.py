@@ -13,7 +13,7 @@ import numpy as np
 
 from analysis.arms import Covers, Estimate
 from analysis.comparing import ALPHA
-from analysis.crossed import Parts, difference_parts, interval, share_interval
+from analysis.crossed import Parts, difference_parts, interval, share_interval, with_hidden
 from analysis.tails import student_t
 
 SIZE_AXIS: Final = "num_samples"
@@ -66,7 +66,8 @@ def _paired(one: Estimate, other: Estimate) -> Parts | None:
         return None
     if first.row_ids is not second.row_ids and first.row_ids != second.row_ids:
         return None
-    return difference_parts(second.scores.astype(np.float32) - first.scores)
+    hidden = first.hidden_on(first.seeds) + second.hidden_on(second.seeds)
+    return with_hidden(difference_parts(second.scores.astype(np.float32) - first.scores), hidden)
 
 
 def combined(one: Estimate, other: Estimate, *, level: float = 0.95) -> Contrast | None:

@@ -119,4 +119,5 @@ def _text(
 
 def between(low: float, high: float, share: float) -> float:
     """The size at a share of the way from low to high, on the logarithm."""
-    return math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    size = math.exp(math.log(low) + share * (math.log(high) - math.log(low)))
+    return min(max(size, low), high)  # rounding may lead a hair beyond

@@ -102,7 +102,7 @@ def _axis_effect(line: Sequence[Estimate], axis: str, *, overall_level: float, s
 
 
 def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:
-    """For every arm with at least two columns, the fall from its easiest to its hardest column."""
+    """For every arm with at least two scores, the fall from its easiest to its hardest column."""
     by_arm: dict[Any, list[Estimate]] = defaultdict(list)
     for one in found:
         if one.mean is not None:
@@ -112,7 +112,7 @@ def drops(found: Sequence[Estimate]) -> tuple[Drop, ...]:
     for scored in by_arm.values():
         hardest, easiest = (choose(scored, key=lambda one: better * (one.mean or 0.0)) for choose in (min, max))
         change = contrast(hardest, easiest)
-        if len(scored) > 1 and change is not None:
+        if hardest.mean != easiest.mean and change is not None:
             fall = in_points(change).replace("+", "")
             text = (
                 f"{easiest.arm.title} falls by {fall} from {easiest.column.title} to {hardest.column.title}"

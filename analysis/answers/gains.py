@@ -46,6 +46,10 @@ def bought(compared: Iterable[Comparison], baseline: str = "tfidf") -> tuple[Bou
         change = Contrast(difference=gain, low=low, high=high, is_paired=True)
         if one.verdict is Verdict.UNDECIDED and change.is_shown:
             known = "which is not shown once all comparisons are allowed for"
-        text = f"{one.column.title}: {arm.title} scores {in_points(change)} against {baseline}, {known}."
+            if one.tells_models and one.seeds == 1:
+                known = "which is shown of these trained models alone: they share one seed"
+        text = f"{one.column.title}: {arm.title} scores {in_points(change)} against {baseline}, {known}"
+        marked = sum(one.marked)
+        text += f" [{marked} cell{'' if marked == 1 else 's'} marked]." if marked else "."
         answers.append(Bought(comparison=one, gain=gain, text=text))
     return tuple(answers)

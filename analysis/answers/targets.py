@@ -8,7 +8,7 @@ from typing import Any
 
 from analysis.answers.contrasts import LABELS_AXIS, SIZE_AXIS, along
 from analysis.answers.crossing import between
-from analysis.answers.wording import caveat, in_percent, rounded
+from analysis.answers.wording import caveat, in_percent, listed, rounded
 from analysis.arms import Estimate, Point, direction_of
 from analysis.costs import DOLLARS, CostPoint, cost_text
 
@@ -21,7 +21,7 @@ class RowsNeeded:
     elsewhere: Point
     target: float
     rows: float | None
-    """By straight lines over the logarithm of the size; None when the target is not reached."""
+    """By straight lines over the logarithm of the size; None when the largest size does not have the target."""
     at_least: float | None
     """Where the better end of the interval reaches the target; None when it does not."""
     at_most: float | None
@@ -62,34 +62,41 @@ def _rows_needed(line: Sequence[Estimate], target: float, prices: Mapping[Any, f
         at_least=at_least,
         at_most=at_most,
         dollars=dollars,
-        text=f"{name} {_text(line, sizes, f'{100 * target:.1f} %', rows, at_least, at_most, dollars)}{caveat(line)}.",
+        text=f"{name} {_text(line, sizes, target, rows, at_least, at_most, dollars)}{caveat(line)}.",
     )
 
 
 def _text(
     line: Sequence[Estimate],
     sizes: Sequence[int],
-    score: str,
+    target: float,
     rows: float | None,
     at_least: float | None,
     at_most: float | None,
     dollars: float | None,
 ) -> str:
-    last = f"{sizes[-1]:,} rows for training"
+    score, last = f"{100 * target:.1f} %", f"{sizes[-1]:,} rows for training"
+    better = direction_of(line[0].metric)
+    reached = [f"{size:,}" for size, one in zip(sizes, line, strict=True) if better * ((one.mean or 0.0) - target) >= 0]
+    if rows is None and reached:
+        return (
+            f"has {score} with {listed(reached)} rows for training, but not with {last}: {in_percent(line[-1])} there"
+        )
     if rows is None:
         may = "" if at_least is None else f"; its interval does from about {rounded(at_least)}"
         return f"does not reach {score} with up to {last}, where it has {in_percent(line[-1])}{may}"
     labels = line[0].column[LABELS_AXIS]
     each = f", {rounded(rows / labels)} a label" if isinstance(labels, int) and labels > 0 else ""
     price = "" if dollars is None else f"; one training on them costs {cost_text(DOLLARS, dollars)}"
+    has_intervals = all(one.low is not None for one in line)
     if rows <= sizes[0]:
-        sure = "" if at_most == sizes[0] else f", though its interval only does {_from(at_most, last)}"
+        is_sure = at_most == sizes[0] or not has_intervals
+        sure = "" if is_sure else f", though its interval only does {_from(at_most, last)}"
         return f"has {score} with {sizes[0]:,} rows for training, the fewest tried{each}{sure}{price}"
     least = f"fewer than {sizes[0]:,}" if at_least is None or at_least <= sizes[0] else rounded(at_least)
     most = f"more than {sizes[-1]:,}" if at_most is None else rounded(at_most)
-    return (
-        f"needs about {rounded(rows)} rows for training for {score}{each} (by its interval, {least} to {most}){price}"
-    )
+    bounds = f" (by its interval, {least} to {most})" if has_intervals else ""
+    return f"needs about {rounded(rows)} rows for training for {score}{each}{bounds}{price}"
 
 
 def _from(at_most: float | None, last: str) -> str:

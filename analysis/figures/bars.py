@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from analysis.arms import Estimate, Point, estimates
 from analysis.figures.canvas import bars, entitle, new_panels, rows_height, share_scale, styled, tidy
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
+from analysis.stems import slug
 from analysis.style import metric_style
 
 MOST_ARMS: Final = 30
@@ -19,12 +20,13 @@ _BAR_ROOM: Final = 1.7
 
 
 @styled
-def metric_bars(found: Mapping[str, Sequence[Estimate]], *, title: str = "") -> tuple[Axes, ...]:
+def metric_bars(found: Mapping[str, Sequence[Estimate]], *, title: str = "", note: str = "") -> tuple[Axes, ...]:
     """Draw several metrics of the same arms side by side.
 
     Args:
         found: by metric, the estimates of one column; every metric of the same arms.
         title: over the first panel.
+        note: under the title.
     Returns:
         one axes a metric.
     """
@@ -44,7 +46,7 @@ def metric_bars(found: Mapping[str, Sequence[Estimate]], *, title: str = "") -> 
         axes.tick_params(axis="y", length=0, labelleft=place == 0)
         axes.spines["left"].set_visible(False)
     if title:
-        entitle(panels[0], title)
+        entitle(panels[0], title, note)
     return tuple(panels)
 
 
@@ -56,8 +58,10 @@ def _intervals(axes: Axes, here: Sequence[Estimate | None]) -> None:
 
 
 def bars_of(material: Material, column: Point) -> dict[str, list[Estimate]]:
-    """Estimates of every metric that the arms of a column have, arms in one order."""
-    arms = material.arms_in(column)[:MOST_ARMS]
+    """Estimates of every metric that the arms of a column have, arms in one order; baselines are never left out."""
+    every = material.arms_in(column)
+    baselines = [one for one in every if one.is_baseline]
+    arms = [*material.arms_in(column, baselines=False)[: MOST_ARMS - len(baselines)], *baselines]
     keys = [one.arm.key for one in arms]
     found: dict[str, list[Estimate]] = {}
     for metric in METRICS:
@@ -81,9 +85,13 @@ def plan_metric_bars(material: Material) -> Drawn:
     for column in reversed(material.large_columns):
         found = bars_of(material, column)
         if found:
+            left_out = len(material.arms_in(column)) - len(next(iter(found.values())))
+            note = f"{left_out} more models are not shown" if left_out else ""
 
-            def draw(found: Mapping[str, Sequence[Estimate]] = found, title: str = column.title) -> tuple[Axes, ...]:
-                return metric_bars(found, title=title)
+            def draw(
+                found: Mapping[str, Sequence[Estimate]] = found, title: str = column.title, note: str = note
+            ) -> tuple[Axes, ...]:
+                return metric_bars(found, title=title, note=note)
 
             pictures.append(Drawing(part=slug(column.title), draw=draw))
     if not pictures:

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import PALETTE, SMALL_SIZE, entitle, key, new_panels, styled, tidy
 from analysis.figures.evidence import RELIABILITY, Bin, calibration_error, pooled_bins, read_columns
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.loading import Results
+from analysis.stems import slug
 from analysis.style import INK, QUIET
 
 _PANEL: Final = (1.9, 1.9)

@@ -213,12 +213,17 @@ def colour(place: int) -> str:
     return PALETTE[place % len(PALETTE)]
 
 
+def marker(place: int) -> str:
+    """The marker of a point at a place; with its colour no two of the first 64 are alike."""
+    return MARKERS[(place + place // len(PALETTE)) % len(MARKERS)]
+
+
 def line_look(place: int) -> dict[str, Any]:
     """Colour, dashes and marker of the line at a place; no two of the first 32 are alike."""
     return {
         "color": colour(place),
         "linestyle": DASHES[(place + place // len(PALETTE)) % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
+        "marker": marker(place),
         "linewidth": 1.4,
         "markersize": 4.0,
     }

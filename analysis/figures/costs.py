@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from analysis.arms import Estimate
 from analysis.costs import TRAINING_SECONDS, cost_points
 from analysis.figures.canvas import (
-    MARKERS,
     bars,
     colour,
     entitle,
     key,
     label_of,
+    marker,
     new_axes,
     new_panels,
     rows_height,
@@ -25,8 +25,9 @@ from analysis.figures.canvas import (
     tick_text,
     tidy,
 )
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
+from analysis.stems import slug
 from analysis.style import INK, MetricStyle, metric_style
 
 _PANEL: Final = (2.6, 2.1)
@@ -81,7 +82,7 @@ def score_against_cost(
             axes.plot([one.cost, one.cost], [one.low, one.high], color=colour(place), linewidth=1.3, alpha=0.55)
         look: dict[str, Any] = {
             "color": colour(place),
-            "marker": MARKERS[place % len(MARKERS)],
+            "marker": marker(place),
             "markersize": 6,
             "zorder": 3,
         }

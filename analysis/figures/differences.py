@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.arms import Point, columns_of
-from analysis.comparing import Comparison, Verdict
+from analysis.comparing import Comparison
 from analysis.figures.canvas import styled
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.figures.tiles import TileTexts, diverging, draw_tiles, name_tiles, tile_axes, title_over_names
 from analysis.lettering import width_in
 from analysis.published import against_published
-
-_DECIDED: Final = (Verdict.FIRST, Verdict.SECOND)
+from analysis.stems import slug
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +93,7 @@ def plan_strategy_differences(material: Material) -> Drawn:
 def _strategies(material: Material, first: str, second: str, each: Sequence[Comparison]) -> Axes:
     tiles = {
         (_rest(one.first), one.column.title): Difference(
-            value=one.difference or 0.0, low=one.low, high=one.high, is_shown=one.verdict in _DECIDED
+            value=one.difference or 0.0, low=one.low, high=one.high, is_shown=one.is_decided
         )
         for one in each
     }

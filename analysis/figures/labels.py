@@ -11,9 +11,10 @@ from matplotlib.axes import Axes
 from analysis.arms import Estimate, Point
 from analysis.figures.canvas import SMALL_SIZE, bars, entitle, key, new_axes, new_panels, rows_height, styled, tidy
 from analysis.figures.evidence import Truth, read_truth
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
 from analysis.lettering import drawable, wrapped
+from analysis.stems import slug
 from analysis.style import metric_style
 from analysis.tables import Table
 
@@ -109,7 +110,7 @@ def plan_label_distribution(material: Material) -> Drawn:
 
 @styled
 def label_scores(
-    scores: Sequence[tuple[str, Mapping[str, float]]], *, metric: str, title: str = ""
+    scores: Sequence[tuple[str, Mapping[str, float]]], *, metric: str, title: str = "", note: str = ""
 ) -> tuple[Axes, ...]:
     """Bars of every label from zero, one panel an arm; labels in the order of the first arm, best on top.
 
@@ -117,6 +118,7 @@ def label_scores(
         scores: arm and its numbers by label.
         metric: name of the numbers.
         title: over the first panel.
+        note: under the title.
     Returns:
         one axes an arm.
     """
@@ -135,8 +137,8 @@ def label_scores(
         axes.set_title(wrapped(drawable(arm), SMALL_SIZE, _PANEL_WIDTH + 0.3, max_lines=3), size=SMALL_SIZE, loc="left")
     if title:
         left_out = len(labels) - len(order)
-        note = f"{left_out} labels with lower scores are not shown" if left_out else ""
-        entitle(panels[0], title, note)
+        notes = [note, f"{left_out} labels with lower scores are not shown" if left_out else ""]
+        entitle(panels[0], title, "; ".join(each for each in notes if each))
     return tuple(panels)
 
 
@@ -164,11 +166,13 @@ def plan_label_scores(material: Material) -> Drawn:
             baselines = [each for each in here if each[0].is_baseline][:1]
             chosen = [(one.arm.title, values) for one, values in (*trained, *baselines)]
             title = f"Labels: {column.title}"
+            left_out = len(here) - len(chosen)
+            note = f"{left_out} arms with lower scores are not shown" if left_out else ""
 
             def draw(
-                chosen: Sequence[tuple[str, Mapping[str, float]]] = chosen, title: str = title
+                chosen: Sequence[tuple[str, Mapping[str, float]]] = chosen, title: str = title, note: str = note
             ) -> tuple[Axes, ...]:
-                return label_scores(chosen, metric=metric or "", title=title)
+                return label_scores(chosen, metric=metric or "", title=title, note=note)
 
             pictures.append(Drawing(part=slug(column.title), draw=draw))
     if not pictures:

@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import colour, entitle, key, label_of, line_look, new_panels, share_scale, styled, tidy
 from analysis.figures.evidence import CURVES, read_table
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
 from analysis.loading import COST_SPLIT, Results
+from analysis.stems import slug
 from analysis.style import metric_style
 
 MOST_SEEDS: Final = 8
@@ -43,7 +44,8 @@ def learning_curves(results: Results, cells: Sequence[str], *, title: str = "") 
     for axes, metric in zip(panels, metrics, strict=True):
         _panel(axes, metric, curves, names, best)
     if title:
-        entitle(panels[0], title, "dotted: the step whose state was kept")
+        some = f"; the first {MOST_SEEDS} of {len(cells)} cells" if len(cells) > MOST_SEEDS else ""
+        entitle(panels[0], title, f"dotted: the step whose state was kept{some}")
     key(panels[min(2, len(panels) - 1)], of=panels[0])
     return tuple(panels)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -166,12 +165,6 @@ class Material:
     def folder(self, cell_id: str) -> Path | None:
         """The result folder of a cell."""
         return self.results.folders.get(cell_id)
-
-
-def slug(text: str) -> str:
-    """Letters, digits, dot, dash and underscore; long names keep their beginning and end."""
-    found = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
-    return found if len(found) <= 80 else f"{found[:40]}-{found[-39:]}"
 
 
 def limited(pictures: Sequence[Drawing], what: str) -> Drawn:

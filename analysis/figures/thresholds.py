@@ -12,9 +12,10 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import colour, entitle, key, new_axes, share_scale, styled, tidy
 from analysis.figures.evidence import SENSITIVITY, read_table, thresholds_of
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.heatmap_layout import axis_text
 from analysis.loading import Results
+from analysis.stems import slug
 from analysis.style import INK, metric_style
 from analysis.tables import Table
 

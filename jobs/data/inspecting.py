@@ -43,7 +43,7 @@ def inspect_corpus(corpus: Corpus) -> Inspection:
     """
     lengths = np.array([len(text.split()) for text in corpus.texts])
     median, high, most = np.percentile(lengths, [50, 95, 100], method="higher")
-    _, first, inverse = np.unique(corpus.text_keys, return_index=True, return_inverse=True)
+    _, first, inverse = np.unique(corpus.twin_keys, return_index=True, return_inverse=True)
     order = np.argsort(-corpus.any_label_counts, kind="stable")
     return Inspection(
         num_rows=len(corpus),
@@ -82,4 +82,4 @@ def _leaked(corpus: Corpus) -> int:
     if corpus.splits is None or not (corpus.splits == TEST).any() or not (corpus.splits == TRAIN).any():
         return 0
     is_test = corpus.splits == TEST
-    return int(np.isin(corpus.text_keys[is_test], corpus.text_keys[~is_test]).sum())
+    return int(np.isin(corpus.twin_keys[is_test], corpus.twin_keys[~is_test]).sum())

@@ -36,7 +36,7 @@ def round_robin(groups: Sequence[Int64]) -> Int64:
 
 
 def proportional(groups: Sequence[Int64]) -> Int64:
-    """Groups interleaved evenly: every prefix holds each group's share, up to a row."""
+    """Groups interleaved evenly: every prefix holds each group's share, up to a few rows where groups are many."""
     place = np.concatenate([(np.arange(len(group)) + 0.5) / max(len(group), 1) for group in groups])
     which = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     rows: Int64 = np.concatenate(groups)[np.lexsort((which, place))]

@@ -57,7 +57,7 @@ def prepare(spec: DataSpec, *, seed: int, cache: Path | None = None) -> Prepared
     more = Augmented(train=hashed["train"][0])
     if spec.augment:
         used = np.concatenate([selection.train, selection.validation, selection.test])
-        taken = set(corpus.text_keys[used].tolist())
+        taken = set(corpus.twin_keys[used].tolist())
         more = augmented(more.train, spec, seed=seed, num_labels=len(names), taken=taken)
         hashed["train"] = more.train, split_hash(more.train, names)
     return PreparedData(
@@ -121,7 +121,7 @@ def _option_problems(spec: DataSpec) -> list[Problem]:
 
 
 def _refuse_overlap(corpus: Corpus, train: Int64, validation: Int64, test: Int64) -> None:
-    keys = corpus.text_keys
+    keys = corpus.twin_keys
     held_out = np.concatenate([keys[validation], keys[test]])
     if np.isin(keys[train], held_out).any() or np.isin(keys[validation], keys[test]).any():
         raise BugError(f"{corpus.name}: a text stands in two splits after selection")

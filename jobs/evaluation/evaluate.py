@@ -1,6 +1,7 @@
 """The numbers of a finished cell: every test metric, thresholds and calibration fitted on validation, before and after.
 
-Nothing is fitted on test rows. Thresholds belong to probabilities that are not calibrated, so the two can be
+Nothing is fitted on test rows, unless a config declares them as validation rows (`dataset.validation: test`), which is
+a mark of the cell. Thresholds belong to probabilities that are not calibrated, so the two can be
 used alone or together without changing each other's numbers.
 """
 

@@ -12,8 +12,10 @@ from scipy import stats
 import analysis
 from analysis.arms import Covers, Estimate, Point, columns_of, estimates, estimates_frame
 from analysis.crossed import share_interval, share_parts
+from analysis.loading import results_from
 from tests.analysis.answer_sheets import results_of, sheets_of
-from tests.analysis.synthetic import cell_row, grid_of
+from tests.analysis.figures.stores import store_of
+from tests.analysis.synthetic import cell_row, grid_of, number
 
 SKILLS = {("m", "lora", 2, 800): 0.8, ("m", "lora", 4, 800): 0.6, ("m", "tfidf", 2, 800): 0.7}
 
@@ -117,3 +119,13 @@ def test_intervals_of_shares_stay_between_0_and_1() -> None:
     wide = _from_numbers([0.05, 0.9], 0.95, "f1_macro")
     assert (wide["low"], wide["high"]) == (0.0, 1.0)
     assert _from_numbers([0.05, 0.9], 0.95, "loss")["low"] < 0
+
+
+def test_a_perfect_score_is_not_above_one(tmp_path: Path) -> None:
+    """Numbers of single rows are kept in 32 bits: their mean was 1.00000003, above its interval."""
+    names = [f"label-{index}" for index in range(5)]
+    results = store_of(tmp_path, arms={("a", "lora"): 1.0}, labels=names, sizes=(100,), rows=6)
+    scores = [number(cell, 1.0, name="f1_macro") for cell in results.cells.to_dict("records")]
+    stored = results_from("g", results.cells.to_dict("records"), scores, folders=results.folders)
+    one = only(estimates(stored, metric="f1_macro"))
+    assert one.mean == 1.0 == one.high

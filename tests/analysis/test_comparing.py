@@ -10,9 +10,11 @@ from scipy import stats
 
 from analysis.arms import Covers, estimates
 from analysis.comparing import Comparison, Verdict, compare, comparisons_frame
+from analysis.loading import results_from
 from analysis.paired import mcnemar
+from jobs.result_files import predictions_writer
 from tests.analysis.answer_sheets import Sheet, results_of, sheets_of
-from tests.analysis.synthetic import cell_row
+from tests.analysis.synthetic import cell_row, number
 
 
 def compared(folder: Path, sheets: list[Sheet], **settings: float) -> tuple[Comparison, ...]:
@@ -121,3 +123,23 @@ def test_the_frame_has_a_row_a_comparison(tmp_path: Path) -> None:
     assert frame.loc[0, "difference"] == 1.0
     assert frame.loc[0, "verdict"] in set(Verdict)
     assert compare(()) == ()
+
+
+def test_the_same_rows_with_other_labels_are_not_compared(tmp_path: Path) -> None:
+    """Arms may differ in how labels are grouped: to tell 2 groups is no better model than to tell 8 labels."""
+    ids, rows = [f"r{index}" for index in range(400)], np.arange(400)
+    cells, metrics, folders = [], [], {}
+    for groups, labels, share in ((None, 8, 0.5), ("two", 2, 0.9)):
+        for seed in range(3):
+            cell = cell_row(label_groups=groups, num_labels=None, seed=seed)
+            truth = rows % labels
+            right = (rows * 7 + seed) % 400 < 400 * share
+            logits = np.eye(labels, dtype=np.float32)[np.where(right, truth, (truth + 1) % labels)]
+            folders[cell["cell_id"]] = tmp_path / cell["cell_id"]
+            folders[cell["cell_id"]].mkdir()
+            predictions_writer({"test": (ids, truth, logits)})(folders[cell["cell_id"]] / "predictions.parquet")
+            cells.append(cell)
+            metrics.append(number(cell, float(right.mean())))
+    (one,) = compare(estimates(results_from("g", cells, metrics, folders=folders)))
+    assert one.verdict is Verdict.NOT_COMPARED
+    assert one.reason == "the test rows that they share have other labels"

@@ -166,3 +166,14 @@ def test_hidden_variance_widens_one_seed_alone() -> None:
     low, high = share_interval(wider)
     before = share_interval(one)
     assert low < before[0] < before[1] < high
+
+
+@pytest.mark.parametrize(("seeds", "rows"), [(5, 2), (10, 3), (20, 10)])
+def test_p_agrees_with_the_interval_where_rows_are_fewer_than_seeds(seeds: int, rows: int) -> None:
+    """At the level p the interval ends at 0, whichever of the two quantiles is the larger one."""
+    random = np.random.default_rng(seeds)
+    for _ in range(20):
+        found = difference_parts(random.choice([-1, 0, 1, 1], size=(seeds, rows)))
+        p = float(p_value(found))
+        if 0.0 < p < 1.0:
+            assert float(half_width(found, level=1.0 - p)) == pytest.approx(abs(float(found.mean)), rel=1e-4)

@@ -50,6 +50,20 @@ def test_the_picture_of_one_model_is_judged_by_all(tmp_path: Path) -> None:
     assert {each.standing for each in judged.values()} == {Standing.WORSE}
 
 
+def test_the_picture_of_one_model_does_not_call_its_own_columns_the_ground_of_signs(tmp_path: Path) -> None:
+    """Its rows are label counts: nothing is the highest of such a column of the picture."""
+    results = two_arms(tmp_path)
+    only = replace(results, cells=results.cells[results.cells["model"].isin(["b", "c"])])
+    for model in "bc":
+        own = replace(only, cells=only.cells[only.cells["model"] == model])
+        one = pivot(own, metric="accuracy", split="test", row_axes=["num_labels"], col_axes=["num_samples"])
+        judged = judged_tiles(one, evidence_of(results, "accuracy", "test"), arm={"model": model})
+        with figure_settings():
+            seen = written(draw(one, title="g", judged=judged))
+        assert "its column" not in seen
+        assert "on the same data" in seen
+
+
 def test_signs_hatches_and_intervals_are_drawn_and_explained(tmp_path: Path) -> None:
     results = two_arms(tmp_path)
     rows, cols = default_axes(results)
@@ -60,7 +74,7 @@ def test_signs_hatches_and_intervals_are_drawn_and_explained(tmp_path: Path) -> 
         assert_readable(figure)
     seen = written(figure)
     assert "under it its 95 % interval" in seen and "±" not in seen
-    assert "cannot be told from the highest of its column" in seen
+    assert "cannot be told from the highest of all arms on the same data" in seen
     tied = sum(each.standing is Standing.TIED for each in judged.values())
     hatched = [patch for patch in figure.axes[0].patches if patch.get_hatch() == TIED_HATCH]
     assert tied == 2 and len(hatched) == tied + 1  # and the swatch of the legend

@@ -190,6 +190,27 @@ def test_failed_missing_and_marked_cells_are_shown() -> None:
     assert "Cells not run to their end" in found.text
 
 
+def test_signs_of_partly_failed_tiles_are_explained() -> None:
+    failed = {("a", 2, 800, 1): {"state": "failed", "kind": "bug"}}
+    for changes, wanted in ((failed, {"✗", "n="}), ({("a", 2, 800, 1): {"state": "pending"}}, {"n="}), ({}, set())):
+        page = page_from(grid_of(models=("a",), labels=(2,), samples=(800,), changes=changes))
+        assert page.heatmap is not None
+        assert {sign for sign, _ in page.heatmap.signs} & {"✗", "n="} == wanted
+
+
+def test_arms_with_marks_are_not_compared_in_silence(tmp_path: Path) -> None:
+    tfidf = {"model": None, "strategy": "tfidf", "baseline": True}
+    sheets: list[Any] = [({"model": "a", "marks": ("fp32",)}, np.ones(40, bool)), (tfidf, np.arange(40) < 30)]
+    page = page_from(results_of(tmp_path, sheets))
+    (listing,) = page.comparisons
+    assert listing.rows[0].texts[:2] == ("a, qlora*", "tfidf")
+    (bought,) = (one for one in page.answers if one.slug == "bought")
+    assert bought.sentences[0].endswith(" [1 cell marked].")
+    (table,) = (one for one in page.tables if one.name == "comparisons")
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    assert (row["first_marked"], row["second_marked"]) == (1, 0)
+
+
 def test_an_empty_grid_has_a_page() -> None:
     found = Collected(render(page_from(results_from("nothing", [], []))))
     assert "nothing to answer from" in found.text
@@ -360,3 +381,42 @@ def test_in_a_browser_by_mouse_and_keyboard(tmp_path: Path) -> None:
         assert page.value("document.documentElement.scrollWidth") <= 390
         assert page.complaints() == []
         assert page.requests() == [index.as_uri()]
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_long_names_stay_in_their_cells(tmp_path: Path) -> None:
+    """Of every table, at the width of a desk and of a phone."""
+    names = ("x" * 200, "owner/" + "a-long-name-" * 12)
+    shares = {(name, "lora", 2, size): 0.7 for name in names for size in (100, 400)}
+    page = page_from(results_of(tmp_path / "cells", sheets_of(shares)))
+    assert page.strategies is not None
+    (index, *_) = save(page, Facts(), tmp_path / "out")
+    over = "[...document.querySelectorAll('td,th')].filter(c=>c.scrollWidth>c.clientWidth+1).map(c=>c.textContent)"
+    with browser(tmp_path / "profile") as opened:
+        for width in (1300, 390):
+            opened.open(index, width=width)
+            opened.value("document.querySelectorAll('details').forEach(d=>d.open=true)")
+            assert opened.value(over) == []
+
+
+@pytest.mark.skipif(find_browser() is None, reason="no Chromium on this machine")
+def test_signs_do_not_touch_the_longest_number(tmp_path: Path) -> None:
+    """100.0* in bold type with a star: nothing in a tile is wider."""
+    sheets: list[Any] = [
+        ({"model": model, "num_samples": size, "marks": ("a mark",)}, np.ones(40, bool))
+        for model in ("a", "b")
+        for size in (100, 400)
+    ]
+    (index, *_) = save(page_from(results_of(tmp_path / "cells", sheets)), Facts(), tmp_path / "out")
+    touching = """[...document.querySelectorAll('td[data-i]')].map(cell => {
+      const range = document.createRange()
+      range.selectNodeContents([...cell.childNodes].find(n => n.nodeType == 3 && n.textContent.trim()))
+      const number = range.getBoundingClientRect(), sign = cell.querySelector('i').getBoundingClientRect()
+      return [cell.textContent.trim().slice(0, 8), sign.right > number.left && sign.bottom > number.top]
+    })"""
+    with browser(tmp_path / "profile") as opened:
+        for width in (1300, 390):
+            opened.open(index, width=width)
+            found = opened.value(touching)
+            assert len(found) == 4 and all(text.startswith("★") for text, _ in found)
+            assert not any(touches for _, touches in found)

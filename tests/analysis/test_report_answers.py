@@ -75,3 +75,10 @@ def test_wrong_questions_are_usage_errors(tmp_path: Path) -> None:
         said = CliRunner().invoke(app, ["report", str(tmp_path), option, value])
         assert said.exit_code == 2
         assert option in said.output
+
+
+def test_arms_with_other_sizes_are_not_said_to_share_them(tmp_path: Path) -> None:
+    skills = {(model, "lora", 2, size): 0.7 for model in "ab" for size in (100, 400, 1600)}
+    skills.pop(("b", "lora", 2, 1600))
+    (lead, *_) = answers(results_of(tmp_path, sheets_of(skills)))["num_samples"].leads
+    assert lead.startswith("From the fewest to the most rows of each case (100 to 400, 100 to 1,600) the median change")

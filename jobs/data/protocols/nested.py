@@ -114,7 +114,7 @@ def _first_single(corpus: Corpus) -> Int64:
     Of a text that stands there with different labels, the first row counts too: no row can tell which is right.
     """
     rows = np.flatnonzero(corpus.single_label >= 0)
-    _, first = np.unique(corpus.text_keys[rows], return_index=True)
+    _, first = np.unique(corpus.twin_keys[rows], return_index=True)
     return rows[np.sort(first)]
 
 

@@ -90,15 +90,29 @@ class Official:
         if parts.validation_from_train:
             marks.append("validation rows drawn from train: the data set has none")
         if spec.validation == "test":
-            marks.append("selected on test rows: validation is the test split")
+            marks.append(
+                "selected on test rows, thresholds and calibration fitted on them: validation is the test split"
+            )
         return Selection(
             labels=labels,
             train=train,
             validation=parts.validation,
             test=parts.test,
-            counts={"overlap_dropped": parts.num_overlapping, "duplicates_kept": _num_duplicates(corpus, parts.train)},
+            counts={
+                **_left_out(corpus, labels, spec),
+                "overlap_dropped": parts.num_overlapping,
+                "duplicates_kept": _num_duplicates(corpus, parts.train),
+            },
             marks=tuple(marks),
         )
+
+
+def _left_out(corpus: Corpus, labels: tuple[int, ...], spec: DataSpec) -> dict[str, int]:
+    """Rows of no split, and why."""
+    several = 0 if spec.task == "multi_label" else int((corpus.num_labels_of_row > 1).sum())
+    others = len(corpus) - several - int(_has_kept_label(corpus, labels, spec.task == "multi_label").sum())
+    found = {"rows_with_several_labels": several, "rows_without_kept_label": others}
+    return {name: number for name, number in found.items() if number}
 
 
 def _kept_parts(corpus: Corpus, spec: DataSpec, labels: tuple[int, ...]) -> _Parts:
@@ -117,7 +131,7 @@ def _cut(corpus: Corpus, labels: tuple[int, ...], is_multi: bool, validates_on_t
         order = stratified(train, _membership(corpus, labels)[train], corpus.text_keys, FIXED_KEY)
         num_validation = int(len(order) * _VALIDATION_SHARE)
         validation, train = np.sort(order[:num_validation]), np.sort(order[num_validation:])
-    keys = corpus.text_keys
+    keys = corpus.twin_keys
     validation_in_test = np.isin(keys[validation], keys[test]) & (not validates_on_test)
     train_in_test = np.isin(keys[train], keys[test])
     train_repeated = train_in_test | np.isin(keys[train], keys[validation])
@@ -161,4 +175,4 @@ def _membership(corpus: Corpus, labels: tuple[int, ...]) -> Bools:
 
 
 def _num_duplicates(corpus: Corpus, rows: Int64) -> int:
-    return len(rows) - len(np.unique(corpus.text_keys[rows]))
+    return len(rows) - len(np.unique(corpus.twin_keys[rows]))

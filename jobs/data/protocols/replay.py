@@ -69,7 +69,7 @@ class Replay:
         cuts = (0, n, int(n * 1.1), int(n * 1.2))
         rows = [np.flatnonzero(corpus.single_label == label) for label in labels]
         train, validation, test = (_slices(rows, start, stop) for start, stop in pairwise(cuts))
-        keys = corpus.text_keys
+        keys = corpus.twin_keys
         repeated = int(np.count_nonzero(np.isin(keys[test], keys[train])))
         return Selection(
             labels=labels,

@@ -91,3 +91,11 @@ def test_cells_that_failed_or_are_marked_are_told() -> None:
     found = estimates(grid_of(models=("m",), labels=(2,), samples=(800, 1600), baselines=(), changes=changes))
     (effect,) = axis_effects(found, "num_samples")
     assert effect.text.endswith("[of 4 cells 1 failed, 2 marked].")
+
+
+def test_an_arm_with_one_score_everywhere_does_not_fall(tmp_path: Path) -> None:
+    """Once it fell `by 0.0 points from 2 labels to 2 labels`."""
+    right = np.arange(40) < 30
+    sheets = [({"model": m, "num_samples": n}, right if m == "a" else right[::-1]) for m in "ab" for n in (100, 400)]
+    sheets.append(({"model": "b", "num_samples": 800}, np.ones(40, bool)))
+    assert [drop.arm["model"] for drop in drops(estimates(results_of(tmp_path, sheets)))] == ["b"]

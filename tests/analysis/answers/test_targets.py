@@ -13,6 +13,7 @@ from analysis.arms import estimates
 from analysis.costs import DOLLARS, CostPoint
 from tests.analysis.answer_sheets import results_of
 from tests.analysis.answers.skilled import analysed, learning
+from tests.analysis.synthetic import grid_of
 
 
 def test_rows_needed_for_a_target(tmp_path: Path) -> None:
@@ -43,6 +44,23 @@ def test_in_words(tmp_path: Path) -> None:
     assert "though its interval only does beyond 400 rows for training" in alone.text
 
 
+def test_a_target_that_is_lost_again_was_reached(tmp_path: Path) -> None:
+    sizes = ((100, 100), (200, 150), (400, 140))
+    sheets = [({"num_labels": 2, "num_samples": n}, np.arange(200) < right) for n, right in sizes]
+    (answer,) = rows_needed(estimates(results_of(tmp_path, sheets)), 0.72)
+    assert answer.rows is None
+    assert "does not reach" not in answer.text
+    assert "has 72.0 % with 200 rows for training, but not with 400 rows for training: 70.0 % (" in answer.text
+
+
+def test_without_an_interval_nothing_is_said_of_one() -> None:
+    found = estimates(grid_of(models=("a",), labels=(2,), seeds=(0,), baselines=()))
+    assert all(one.low is None for one in found)
+    for target in (0.6, 0.8):
+        (answer,) = rows_needed(found, target)
+        assert answer.rows is not None and "interval" not in answer.text
+
+
 def test_training_is_priced_between_two_sizes(tmp_path: Path) -> None:
     sheets = [({"num_labels": 2, "num_samples": n}, np.arange(200) < right) for n, right in ((100, 100), (400, 160))]
     found = estimates(results_of(tmp_path, sheets))
@@ -57,6 +75,18 @@ def test_training_is_priced_between_two_sizes(tmp_path: Path) -> None:
     assert unknown.dollars is None
     (never,) = rows_needed(found, 0.99, costs)
     assert never.dollars is None
+
+
+def test_a_target_that_the_last_size_has_exactly_is_priced(tmp_path: Path) -> None:
+    """From 800 to 2,400 rows on the logarithm ends a hair beyond 2,400, where there was no price: the report broke."""
+    sheets = [({"num_labels": 2, "num_samples": n}, np.arange(200) < right) for n, right in ((800, 100), (2400, 160))]
+    found = estimates(results_of(tmp_path, sheets))
+    costs = [
+        CostPoint(arm=one.arm, column=one.column, score=one.mean or 0.0, low=None, high=None, costs={DOLLARS: 4.0})
+        for one in found
+    ]
+    (answer,) = rows_needed(found, 0.8, costs)
+    assert (answer.rows, answer.dollars) == (2400.0, 4.0)
 
 
 def test_less_is_better(tmp_path: Path) -> None:

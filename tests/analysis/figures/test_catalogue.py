@@ -12,6 +12,7 @@ from analysis import figures
 from analysis.figures.catalogue import FIGURES, chosen_names, draw_figures
 from analysis.figures.material import Material
 from jobs.errors import UserError
+from tests.analysis.figures.stores import store_of
 
 CONTRACTS = Path(__file__).resolve().parents[3] / "docs" / "contracts.md"
 
@@ -37,6 +38,15 @@ def test_equal_stores_give_equal_bytes(multi: Material, tmp_path: Path) -> None:
         digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert digests[0] == digests[1]
     assert {Path(name).suffix for name in digests[0]} == {".png", ".svg", ".csv", ".md", ".tex"}
+
+
+def test_arms_whose_names_have_no_letters_of_a_file_name_get_pictures_of_their_own(tmp_path: Path) -> None:
+    arms = {("模型", "lora"): 0.9, ("نموذج", "lora"): 0.6, ("A", "lora"): 0.5, ("a", "lora"): 0.4}
+    results = store_of(tmp_path / "store", arms=arms, sizes=(100,), seeds=(0,))
+    (outcome,) = draw_figures(Material(results=results), tmp_path / "out", ("confusion",))
+    assert len(outcome.files) == len({path.name.lower() for path in outcome.files}) == 8
+    pictures = [path.read_bytes() for path in outcome.files if path.suffix == ".png"]
+    assert len(set(pictures)) == 4
 
 
 def test_what_cannot_be_drawn_says_why(single: Material, tmp_path: Path) -> None:

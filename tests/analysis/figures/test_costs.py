@@ -89,3 +89,10 @@ def test_every_pair_of_equal_costs_is_possible() -> None:
         axes = score_against_cost(same, metric_style("accuracy"), cost="x")
         low, high = axes.get_xlim()
         assert low < 5.0 < high
+
+
+def test_sixty_arms_have_points_of_their_own() -> None:
+    found = [Priced(title=f"arm {i}", cost=1.0 + i, score=0.5, low=None, high=None) for i in range(60)]
+    axes = score_against_cost(found, metric_style("accuracy"), cost="seconds")
+    looks = {(line.get_color(), line.get_marker()) for line in axes.lines if line.get_linestyle() == "None"}
+    assert len(looks) == 60

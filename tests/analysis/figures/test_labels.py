@@ -70,6 +70,15 @@ def test_ends_of_few_labels_are_all_of_them(single: Material) -> None:
     assert np.isclose(table.rows[0][4], max(values.values()))
 
 
+def test_arms_that_are_not_drawn_are_told(tmp_path: Path) -> None:
+    arms = {(f"model-{i}", "lora"): 0.5 for i in range(7)} | {("", "tfidf"): 0.5}
+    results = store_of(tmp_path, arms=arms, sizes=(100,), seeds=(0,), rows=20)
+    (picture,) = plan_label_scores(Material(results=results)).pictures
+    panels = picture.draw()
+    assert isinstance(panels, tuple) and len(panels) == 6
+    assert "2 arms with lower scores are not shown" in " ".join(texts_of(panels[0]))
+
+
 def test_without_numbers_of_labels_there_is_a_reason() -> None:
     bare = Material(results=grid_of(models=("a",), labels=(2,), samples=(800,)))
     for plan in (plan_label_scores, plan_label_ends, plan_label_distribution):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from analysis.figures.learning import learning_curves, plan_learning_curves
 from analysis.figures.material import Material, NothingToDraw
 from analysis.loading import results_from
-from tests.analysis.figures.stores import STEPS, assert_readable
+from tests.analysis.figures.stores import STEPS, assert_readable, store_of, texts_of
 from tests.analysis.synthetic import grid_of
 
 
@@ -28,6 +30,13 @@ def test_lines_are_the_numbers_of_the_files(single: Material) -> None:
 def test_one_picture_a_trained_arm(single: Material) -> None:
     parts = [picture.part for picture in plan_learning_curves(single).pictures]
     assert parts == ["bert-full-4-labels-400-rows-for-training", "bert-lora-4-labels-400-rows-for-training"]
+
+
+def test_seeds_that_are_not_drawn_are_told(tmp_path: Path) -> None:
+    results = store_of(tmp_path, arms={("a", "lora"): 0.5}, sizes=(100,), seeds=range(10), rows=20)
+    cells = results.cells["cell_id"].tolist()
+    notes = [" ".join(texts_of(learning_curves(results, cells[:n], title="a")[0])) for n in (10, 8)]
+    assert ["the first 8 of 10 cells" in note for note in notes] == [True, False]
 
 
 def test_without_curves_there_is_a_reason() -> None:

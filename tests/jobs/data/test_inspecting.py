@@ -47,3 +47,8 @@ def test_everything_is_counted():
 def test_without_splits_nothing_leaks():
     found = inspect_corpus(corpus(ROWS, with_splits=False))
     assert found.split_rows == {} and found.leaked_rows == 0
+
+
+def test_signs_that_show_nothing_hide_no_leak():
+    found = inspect_corpus(corpus([("same", ["a"], 0), ("other", ["b"], 0), ("sa\xadme\ufeff", ["b"], 2)]))
+    assert (found.repeated_texts, found.contradictions, found.leaked_rows) == (1, 1, 1)

@@ -112,4 +112,4 @@ def test_selection_on_test_rows_is_possible_and_marked(tmp_path: Path) -> None:
     assert check(spec) == []
     data = prepare(spec, seed=0)
     assert data.validation.row_ids == data.test.row_ids and len(data.train) == 6
-    assert any("selected on test rows" in mark for mark in data.marks)
+    assert any("selected on test rows, thresholds and calibration fitted on them" in mark for mark in data.marks)

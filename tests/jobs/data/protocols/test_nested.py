@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -171,3 +172,29 @@ def test_too_many_labels_name_the_first_poor_one(make_corpus: MakeCorpus) -> Non
     (problem,) = Nested().problems(corpus, spec)
     assert "at most 2: label 'label-2' has too few rows for 3 test and validation rows" in problem.rule
     assert Nested().facts(corpus, spec).max_labels == 2
+
+
+UNSEEN = ("\u200b", "\ufeff", "\xad", "\u200f", "\u2060")
+
+
+def test_a_text_with_characters_that_show_nothing_is_a_duplicate(make_corpus: MakeCorpus) -> None:
+    plain = make_corpus([[label] for label in (0, 1) for _ in range(40)])
+    texts = [f"text {row % 40 // 2 + 20 * (row // 40)}" + UNSEEN[row % 5] * (row % 2) for row in range(80)]
+    corpus = dataclasses.replace(plain, texts=tuple(texts))
+    selection = Nested().select(
+        corpus, _with(num_labels=2, num_samples=None, test_per_label=5, validation_per_label=2), 0
+    )
+    seen = [
+        {re.sub("|".join(UNSEEN), "", texts[row]) for row in rows}
+        for rows in (selection.train, selection.validation, selection.test)
+    ]
+    assert [len(each) for each in seen] == [26, 4, 10]
+    assert len(set.union(*seen)) == 40
+    assert selection.counts["duplicates_dropped"] == 40
+
+
+def test_what_shows_nothing_does_not_change_the_order_of_rows(make_corpus: MakeCorpus) -> None:
+    """Draws of earlier stores stay: only rows that repeat another one go."""
+    corpus = dataclasses.replace(make_corpus([[0]]), texts=("a\u200db",))
+    assert corpus.text_keys != dataclasses.replace(corpus, texts=("ab",)).text_keys
+    assert corpus.twin_keys == dataclasses.replace(corpus, texts=("AB ",)).twin_keys

@@ -148,3 +148,31 @@ def test_the_real_splits(goemotions: Path) -> None:
     assert len(data.test) == 5427
     assert data.train.labels.shape == (len(data.train), 28)
     assert len(data.train) + len(data.validation) + data.counts["overlap_dropped"] == 43_410 + 5_426
+
+
+def test_a_test_row_hidden_in_train_by_a_sign_that_shows_nothing_is_found(make_corpus: MakeCorpus) -> None:
+    made = make_corpus([[0], [1]] * 6)
+    texts = [f"text {row}" for row in range(12)]
+    texts[0] = texts[10] + "\u200b"
+    splits = np.array([TRAIN] * 6 + [VALIDATION] * 2 + [TEST] * 4, dtype=np.int8)
+    corpus = dataclasses.replace(made, texts=tuple(texts), splits=splits)
+    (problem,) = Official().problems(corpus, _with())
+    assert "1 texts stand in more than one split" in problem.rule
+    assert 0 not in Official().select(corpus, _with(overlap="drop"), 0).train
+
+
+@pytest.mark.parametrize(
+    ("task", "expected"),
+    [
+        ("single_label", {"rows_with_several_labels": 4, "rows_without_kept_label": 4}),
+        ("multi_label", {"rows_without_kept_label": 4}),
+    ],
+)
+def test_every_row_that_is_left_out_is_counted(make_corpus: MakeCorpus, task: str, expected: dict[str, int]) -> None:
+    labels = [[0], [0], [1], [2], [0, 1]] * 4
+    splits = [split for split in (TRAIN, TRAIN, VALIDATION, TEST) for _ in range(5)]
+    corpus = make_corpus(labels, splits=splits)
+    selection = Official().select(corpus, _with(task=task, num_labels=2), 0)
+    rows = sum(len(each) for each in (selection.train, selection.validation, selection.test))
+    assert {name: n for name, n in selection.counts.items() if name.startswith("rows_")} == expected
+    assert rows + sum(expected.values()) == len(corpus)
