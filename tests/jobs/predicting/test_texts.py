@@ -30,6 +30,12 @@ def write(path, texts):
     return path
 
 
+def test_a_csv_with_semicolons(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id;message\n1;one, two\n2;three\n")
+    assert read_texts(path, None, DATA) == ["one, two", "three"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".txt"])
 def test_every_form(tmp_path, suffix):
     assert read_texts(write(tmp_path / f"a{suffix}", TEXTS), None, DATA) == TEXTS
