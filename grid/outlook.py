@@ -180,6 +180,8 @@ def look_ahead(options: RunOptions) -> Outlook:
     config = load_config(options.config, overrides=options.overrides, allow_large=options.assume_yes)
     for note in config.notes:
         for_people().print(escape(f"note: {note}"), soft_wrap=True)
+    if options.budget is not None:
+        parse_budget(options.budget)  # before anything starts, and where nothing is left to run, too
     if options.index is not None:
         new_server(options.index)  # is it a variable, and does it hold a database's URL?
     root = options.results_folder(config.name)

@@ -154,3 +154,42 @@ def test_help_loads_nothing_heavy() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert "Usage: finegrid" in said and said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--frobnicate", "--json"], ["status", "--json"], ["comprae", "--json"], ["logs", "a", "--json"]]
+)
+def test_arguments_that_cannot_be_read_are_an_object_too(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert finegrid(*arguments) == 2
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert answer["exit_code"] == 2 and answer["error"] in said.err
+    assert finegrid(*[word for word in arguments if word != "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", [["run", "--local"], ["run", "--dry-run"]])
+def test_a_budget_that_is_none_is_refused_even_where_nothing_is_left_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    assert finegrid(*command, config, "--results", results, "--budget", "5x") == 2
+    assert "--budget = 5x: must be hours, minutes or dollars" in capsys.readouterr().err
+
+
+def test_a_list_of_kinds_with_a_mistake_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path)
+    assert finegrid("run", config, "--retry-failed", "user,bogus", "--dry-run") == 2
+    assert "failure kinds are" in capsys.readouterr().err
+
+
+def test_max_hours_still_counts_and_help_names_one_word_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finegrid("run", "--help") == 0
+    said = capsys.readouterr().out
+    assert "--budget" in said and "--max-hours" not in said
+    assert finegrid("run", write_config(tmp_path), "--dry-run", "--max-hours", "1") == 0
