@@ -82,7 +82,7 @@ def is_kinds(text: str) -> bool:
     """True when the text could be the value of --retry-failed, if with a mistake in a list of kinds."""
     legal = {ALL_KINDS, *map(str, FailureKind)}
     words = [word.strip() for word in text.split(",")]
-    return words[0] in legal or len(words) > 1 and any(word in legal for word in words)
+    return words[0] in legal or (len(words) > 1 and any(word in legal for word in words))
 
 
 WAITING_KINDS = frozenset(FailureKind) - RESUMED_KINDS

@@ -157,7 +157,8 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "--frobnicate", "--json"], ["status", "--json"], ["comprae", "--json"], ["logs", "a", "--json"]]
+    "arguments",
+    [["run", "--frobnicate", "--json"], ["status", "--json"], ["comprae", "--json"], ["logs", "a", "--json"]],
 )
 def test_arguments_that_cannot_be_read_are_an_object_too(
     capsys: pytest.CaptureFixture[str], arguments: list[str]
