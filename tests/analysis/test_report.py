@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from analysis import report, report_model, report_numbers, report_sections
 from analysis.loading import Results, results_from
-from analysis.report import page_from, render, save, write_report
+from analysis.report import page_from, render, said_of, save, write_report
 from analysis.report_facts import CellFacts, Facts, facts_from, repeat_command
 from analysis.report_heatmap import BEST_SIGN, MODELS_SIGN, TIED_SIGN
 from analysis.report_numbers import main_metric
@@ -360,3 +360,10 @@ def test_in_a_browser_by_mouse_and_keyboard(tmp_path: Path) -> None:
         assert page.value("document.documentElement.scrollWidth") <= 390
         assert page.complaints() == []
         assert page.requests() == [index.as_uri()]
+
+
+def test_people_are_told_of_the_page_and_of_folders_not_of_every_file(tmp_path):
+    paths = [tmp_path / "index.html", *(tmp_path / "cells" / f"{n}.html" for n in range(50)), tmp_path / "a" / "b.csv"]
+    assert said_of(paths) == [
+        str(tmp_path / "index.html"), f"{tmp_path / 'cells'}: 50 files", str(tmp_path / "a" / "b.csv")
+    ]  # fmt: skip
