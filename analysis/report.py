@@ -175,7 +175,7 @@ def said_of(paths: Sequence[Path]) -> list[str]:
     by_folder: dict[Path, list[Path]] = {}
     for path in paths:
         by_folder.setdefault(path.parent, []).append(path)
-    lines = []
+    lines: list[str] = []
     for folder, files in by_folder.items():
         lines += map(str, files) if len(files) <= _MOST_NAMED else [f"{folder}: {len(files)} files"]
     return lines

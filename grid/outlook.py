@@ -28,6 +28,7 @@ from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
+from grid.retiring import told_of_retiring
 from grid.store import CellRow, Store, peek, schema
 from grid.store.ownership import refuse_if_busy
 from grid.store.places import index_to_read
@@ -202,6 +203,8 @@ def look_ahead(options: RunOptions) -> Outlook:
         plan=Plan(packs=(), skipped=()),
         patience=patience,
     ).planned(states)
+    if note := told_of_retiring(root, outlook.coming, states):
+        for_people().print(escape(f"note: {note}"), soft_wrap=True)
     if isinstance(resolver, OnlineResolver):
         return replace(outlook, new_pins=resolver.new_pins, refusals=resolver.refusals)
     return outlook

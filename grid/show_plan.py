@@ -128,7 +128,7 @@ def render_plan(
         if len(plan.waiting) > max_cells:
             console.print(f"  ... and {len(plan.waiting) - max_cells:,} more (--json lists all)")
     if names := unresolved(plan):
-        line = f"{UNRESOLVED}: {', '.join(names)} - the first run pins what is; cell ids are provisional (?) until then"
+        line = f"{UNRESOLVED}: {', '.join(names)} - the first run pins them; until then cell ids are provisional (?)"
         console.print(_plain(line, limit=2000), soft_wrap=True)
 
 
