@@ -203,8 +203,8 @@ def look_ahead(options: RunOptions) -> Outlook:
         plan=Plan(packs=(), skipped=()),
         patience=patience,
     ).planned(states)
-    if note := told_of_retiring(root, outlook.coming, states):
-        for_people().print(escape(f"note: {note}"), soft_wrap=True)
+    if given_up := told_of_retiring(root, outlook.coming, states):
+        for_people().print(escape(f"note: {given_up}"), soft_wrap=True)
     if isinstance(resolver, OnlineResolver):
         return replace(outlook, new_pins=resolver.new_pins, refusals=resolver.refusals)
     return outlook

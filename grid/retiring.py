@@ -19,6 +19,7 @@ _MOST_NAMED: Final = 6
 _NO_SETTINGS: Final = ("cell_id", "grid", "axes")
 _HASH: Final = re.compile("[0-9a-f]{40,64}")
 _HASH_CHARACTERS: Final = 8
+_MEANING: Final = {"data.revision": "data.revision, the content"}
 
 
 def told_of_retiring(root: Path, cells: Sequence[CellSpec], states: Mapping[str, CellRow]) -> str | None:
@@ -60,7 +61,8 @@ def _differing(root: Path, pairs: Sequence[tuple[str, CellSpec]]) -> list[str]:
         for name in sorted(old.keys() | new.keys()):
             if old.get(name) != new.get(name):
                 found.setdefault(name, set()).add(f"{_shown(old.get(name))} -> {_shown(new.get(name))}")
-    named = [f"{name} ({values.pop()})" if len(values) == 1 else name for name, values in found.items()]
+    said = {name: _MEANING.get(name, name) for name in found}
+    named = [f"{said[name]} ({values.pop()})" if len(values) == 1 else said[name] for name, values in found.items()]
     return [*named[:_MOST_NAMED], "..."] if len(named) > _MOST_NAMED else named
 
 

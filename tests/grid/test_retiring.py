@@ -1,23 +1,18 @@
 """What a changed config leaves behind is told: how many cells, and which settings differ."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from grid.retiring import told_of_retiring
 from grid.store import peek
-from jobs.spec import CellSpec
 from tests.grid.store.conftest import Bench
 from tests.jobs.samples import cell
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
+def bench(tmp_path):
     bench = Bench(tmp_path / "results")
     bench.cells = [cell(1), cell(2), cell(3)]
     bench.begin()
@@ -27,34 +22,32 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.store.close()
 
 
-def told(bench: Bench, cells: list[CellSpec]) -> str | None:
+def told(bench, cells):
     return told_of_retiring(bench.root, cells, peek(bench.root)[0])
 
 
-def test_nothing_is_said_while_finished_cells_stay_declared(bench: Bench) -> None:
+def test_nothing_is_said_while_finished_cells_stay_declared(bench):
     assert told(bench, bench.cells) is None
     assert told(bench, [*bench.cells[:2], cell(9)]) is None
 
 
-def test_a_shorter_axis_gives_cells_up(bench: Bench) -> None:
+def test_a_shorter_axis_gives_cells_up(bench):
     assert told(bench, [cell(1)]) == "1 finished cell is no longer declared: kept, out of figures"
 
 
-def test_a_changed_file_and_a_changed_recipe_are_named(bench: Bench) -> None:
-    def changed(spec: CellSpec) -> CellSpec:
+def test_a_changed_file_and_a_changed_recipe_are_named(bench):
+    def changed(spec):
         data = replace(spec.data, revision="b" * 64)
         return replace(spec, cell_id=spec.cell_id.replace("0", "f"), data=data, recipe=replace(spec.recipe, epochs=9))
 
     text = told(bench, [changed(spec) for spec in bench.cells])
-    assert text is not None and text.startswith("2 finished cells are no longer declared")
-    assert '2 of the same title run anew, by other data.revision (null -> "bbbbbbbb")' in text.replace(
-        "bbbbbbbb)", '"bbbbbbbb")'
-    ).replace('""', '"')
+    assert text.startswith("2 finished cells are no longer declared")
+    assert "; 2 of the same title run anew, by other data.revision, the content (null -> bbbbbbbb)" in text
     before = json.dumps(bench.cells[0].recipe.epochs)
     assert f"recipe.epochs ({before} -> 9)" in text
 
 
-def test_cells_whose_ids_are_provisional_may_be_the_finished_ones(bench: Bench) -> None:
+def test_cells_whose_ids_are_provisional_may_be_the_finished_ones(bench):
     unresolved = [
         replace(spec, cell_id=f"{n:016x}", data=replace(spec.data, source="hub", id="a/b", revision=None))
         for n, spec in enumerate(bench.cells, start=100)
@@ -62,6 +55,6 @@ def test_cells_whose_ids_are_provisional_may_be_the_finished_ones(bench: Bench) 
     assert told(bench, unresolved) is None
 
 
-def test_once_retired_they_are_not_told_again(bench: Bench) -> None:
+def test_once_retired_they_are_not_told_again(bench):
     bench.store.declare([cell(1)])
     assert told(bench, [cell(1)]) is None
