@@ -30,7 +30,7 @@ from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.retiring import told_of_retiring
 from grid.store import CellRow, Store, peek, schema
-from grid.store.ownership import refuse_if_busy
+from grid.store.ownership import current_holder, refuse_if_busy
 from grid.store.places import index_to_read
 from grid.store.postgres import new_server
 from grid.store.problems import explained, other_grid
@@ -189,6 +189,10 @@ def look_ahead(options: RunOptions) -> Outlook:
     check_owner(root, config.name)
     if not options.dry_run:
         refuse_if_busy(Layout(root.absolute()))
+    elif (holder := current_holder(Layout(root.absolute()))) is not None:
+        for_people().print(
+            escape(f"note: a run is going on ({holder}): what it does now is listed, too"), soft_wrap=True
+        )
     states, pins = peek(root)
     patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)

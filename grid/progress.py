@@ -99,8 +99,8 @@ class Progress:
         """Seconds since the plan."""
         return self._clock() - self._began
 
-    def summary(self, *, is_over: bool = False) -> Text:
-        """One line: counts, time left unless the run is over, time gone."""
+    def summary(self, *, is_over: bool = False, says_time: bool = True) -> Text:
+        """One line: counts, time left unless the run is over, time gone unless the line has it already."""
         counts, tally = self.tally.counts, self.tally
         text = Text(f"{counts[CellState.DONE]} of {tally.num_total} done")
         for state, style in ((CellState.FAILED, "red"), (CellState.RUNNING, "cyan"), (CellState.INTERRUPTED, "yellow")):
@@ -109,7 +109,7 @@ class Progress:
         left = self._left_s()
         if left is not None and not is_over and tally.num_over < tally.num_total:
             text.append(f", about {_duration(left)} left")
-        return text.append(f" ({_duration(self.elapsed_s())})")
+        return text.append(f" ({_duration(self.elapsed_s())})") if says_time else text
 
     def _left_s(self) -> float | None:
         share = self.tally.share()
@@ -219,7 +219,7 @@ class _LineView:
             text = Text(f"{_duration(now)}  ")
             if self._num_held:
                 text.append(f"and {self._num_held} more cells; ")
-            self._print(text.append_text(progress.summary()))
+            self._print(text.append_text(progress.summary(says_time=False)))
             self._last_output = now
         self._window_began, self._num_lines, self._num_held = now, 0, 0
         self._last_counts = counts

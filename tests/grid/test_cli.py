@@ -100,7 +100,11 @@ def test_preflight_ends_with_3_and_a_busy_store_with_4(tmp_path: Path, capsys: p
     with Store.open(results, grid="toy") as store:
         store.claim("{}")
         assert finegrid("run", config, "--results", results, "--local") == 4
-    assert "Busy" in capsys.readouterr().err
+        assert "Busy" in capsys.readouterr().err
+        assert finegrid("plan", config, "--results", results) == 0
+        assert "note: a run is going on (process " in capsys.readouterr().err
+    assert finegrid("plan", config, "--results", results) == 0
+    assert "a run is going on" not in capsys.readouterr().err
 
 
 def test_retry_failed_may_stand_alone_before_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,7 +69,7 @@ def test_many_cells_become_a_summary(stream, clock):
         clock.now += 10
         finish(progress, 501)
     assert lines(stream)[-3:] == [
-        "0:00:10  and 490 more cells; 500 of 1000 done, 1 running, about 0:00:10 left (0:00:10)",
+        "0:00:10  and 490 more cells; 500 of 1000 done, 1 running, about 0:00:10 left",
         f"0:00:10  done {cell(501).title}: accuracy 0.5000",
         "501 of 1000 done (0:00:10)",
     ]
@@ -94,7 +94,7 @@ def test_a_quiet_run_gives_a_sign_of_life_once_a_minute(stream, clock):
             progress.on_event(event(EventKind.HEARTBEAT, 1, live=1, waiting=0, finished=0, step=1, total_steps=10))
         shown = lines(stream)[1:]
     assert len(shown) == 5
-    assert shown[-1] == "0:04:10  0 of 1 done, 1 running, about 0:37:30 left (0:04:10)"
+    assert shown[-1] == "0:04:10  0 of 1 done, 1 running, about 0:37:30 left"
 
 
 def test_control_characters_and_markup_are_shown_not_obeyed(stream, clock):
