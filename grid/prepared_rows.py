@@ -48,11 +48,11 @@ class PreparedRows:
 
     def _lines(self) -> Iterator[str]:
         for number, one in enumerate(self.sets[:MOST_SETS]):
-            samples = "all" if one.num_samples is None else f"{one.num_samples:,}"
+            rows = "all" if one.num_samples is None else f"{one.num_samples:,}"
             splits = ", ".join(f"{count:,} {name}" for name, count in one.rows.items())
             several = [f"{mean:.2f} {name}" for name, mean in one.labels_per_row.items() if mean != 1]
             labels = f"; labels per row: {', '.join(several)}" if several else ""
-            yield f"set {number}: {one.num_labels} labels, {samples} samples, seed {one.seed}: {splits}{labels}"
+            yield f"set {number}: {one.num_labels} labels, {rows} rows, seed {one.seed}: {splits}{labels}"
         if len(self.sets) > MOST_SETS:
             yield f"and {len(self.sets) - MOST_SETS} more sets"
         names = dict.fromkeys(name for one in self.sets for name in one.counts)

@@ -199,7 +199,7 @@ class _LineView:
         """Print the line when the window still has room, and a summary when the window ends."""
         now = progress.elapsed_s()
         if now - self._window_began >= _WINDOW_S:
-            self._end_window(progress, now)
+            self._end_window(progress, now, is_news=line is None)
         if line is not None:
             if self._num_lines < _MAX_LINES_PER_WINDOW:
                 self._num_lines += 1
@@ -212,9 +212,9 @@ class _LineView:
         """Print the last counts."""
         self._print(summary)
 
-    def _end_window(self, progress: Progress, now: float) -> None:
+    def _end_window(self, progress: Progress, now: float, *, is_news: bool) -> None:
         counts = +progress.tally.counts
-        has_news = self._num_held > 0 or (self._num_lines == 0 and counts != self._last_counts)
+        has_news = self._num_held > 0 or (is_news and self._num_lines == 0 and counts != self._last_counts)
         if has_news or now - self._last_output >= _SILENCE_S:
             text = Text(f"{_duration(now)}  ")
             if self._num_held:

@@ -13,7 +13,7 @@ from grid.cost_model import CostModel
 from grid.devices import Devices
 from grid.plan import Plan, make_plan
 from grid.plan_totals import AllTotals, pack_totals, sum_of
-from grid.show_plan import duration, plan_json, render_plan
+from grid.show_plan import plan_json, render_plan
 from jobs.spec import CellState, FailureKind
 from tests.grid.documents import cells_of
 from tests.grid.test_plan import Row
@@ -142,10 +142,3 @@ def test_what_will_not_fit_is_said() -> None:
 def test_nothing_to_do() -> None:
     text = text_of(plan_of({cell.cell_id: Row(CellState.DONE) for cell in cells_of()}))
     assert text.strip() == "small: nothing to run; 8 done"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (10 * 86400, "10 days")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
