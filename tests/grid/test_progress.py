@@ -81,8 +81,17 @@ def test_slow_cells_bring_one_line_each(stream, clock):
         for number in (1, 2, 3):
             clock.now += 15
             finish(progress, number)
-    assert [line.split()[1] for line in lines(stream)[1:4]] == ["done", "done", "done"]
-    assert len(lines(stream)) == 5  # the plan, the cells, the end: no summary of what the next line says anyway
+    assert [line.split()[1] for line in lines(stream)[2:5]] == ["done", "done", "done"]
+    assert len(lines(stream)) == 6
+
+
+def test_no_summary_says_before_a_line_what_the_line_says(stream, clock):
+    with Progress(Console(file=stream), clock=clock) as progress:
+        progress.on_plan([cell(1)])
+        progress.on_event(event(EventKind.CELL_STARTED, 1))
+        clock.now += 15
+        progress.on_event(event(EventKind.CELL_FINISHED, 1, accuracy=0.5))
+    assert [line.split()[1] for line in lines(stream)] == ["cells", "done", "of"]
 
 
 def test_a_quiet_run_gives_a_sign_of_life_once_a_minute(stream, clock):
