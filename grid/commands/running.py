@@ -183,7 +183,11 @@ def doctor(
 
     def store() -> int:
         from grid.doctor import doctor as examine
+        from jobs.errors import UserError
 
+        of_configs = {"--results": results, "--set": set_, "--yes": yes, "--local": local}
+        if given := [option for option, value in of_configs.items() if value]:
+            raise UserError(f"{', '.join(given)}: for a config alone; {target} is looked at as a results folder")
         report = examine(results_path(target) if is_url(target) else expanded(target), rebuild_index=rebuild)
         show(report, as_json)
         return 0 if report.is_healthy else 1

@@ -28,10 +28,18 @@ _ORDER = (
 
 
 WRONG_ARGUMENTS = 2
+_NO_LIMIT = 500
 
 
 class _InOrderOfUse(TyperGroup):
     """Help lists commands as a person comes to need them; wrong arguments are an object for --json, too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Whole sentences; the parent cuts them to a line each."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(limit=_NO_LIMIT)) for name, one in commands if one and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def main(self, args: Sequence[str] | None = None, *others: Any, **named: Any) -> Any:
         """Remember whether --json was asked for: arguments that cannot be read never become options."""
@@ -62,6 +70,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"finegrid {version('finegrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Declare, run, resume and compare grids of fine-tuned text classifiers."""
+
 
 Config = Annotated[str | None, typer.Argument(help="A config file or the name of a shipped one; default: goemotions.")]
 ResultsOption = Annotated[

@@ -35,6 +35,8 @@ def read_texts(path: Path, column: str | None, data: DataSpec) -> list[str]:
     """
     suffix = path.suffix.lower()
     if suffix == ".txt":
+        if column is not None:
+            raise UserError(f"--text-column {column}: {path} has no columns, every line is a text")
         return list(file_lines(path))
     if suffix in DELIMITERS:
         rows = _delimited(path, DELIMITERS[suffix])

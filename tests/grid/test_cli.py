@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -198,3 +199,20 @@ def test_max_hours_still_counts_and_help_names_one_word_for_it(
     said = capsys.readouterr().out
     assert "--budget" in said and "--max-hours" not in said
     assert finegrid("run", write_config(tmp_path), "--dry-run", "--max-hours", "1") == 0
+
+
+def test_help_has_whole_sentences_and_the_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert finegrid("--help") == 0
+    said = capsys.readouterr().out
+    assert "..." not in said.replace("[ARGS]...", "") and "--version" in said
+    assert finegrid("--version") == 0
+    assert re.fullmatch(r"finegrid \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_options_of_configs_are_not_silently_ignored_with_a_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    assert finegrid("doctor", results, "--set", "recipe.epochs=3", "--local") == 2
+    assert "--set, --local: for a config alone" in capsys.readouterr().err

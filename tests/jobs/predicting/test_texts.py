@@ -61,3 +61,8 @@ def test_faults(tmp_path, name, content, error, said):
 def test_prepared_as_the_rows_the_cell_was_trained_on():
     data = DataSpec(source="builtin", clean=("urls", "spaces"))
     assert prepared(["see  https://a.b/c now", " \u200b", "https://only.link"], data) == ["see now", None, None]
+
+
+def test_a_column_of_a_file_without_columns_is_refused(tmp_path):
+    with pytest.raises(UserError, match="every line is a text"):
+        read_texts(write(tmp_path / "a.txt", TEXTS), "message", DATA)
