@@ -207,7 +207,7 @@ def show(report: Report, as_json: bool) -> None:
     from grid.terminal import for_results
 
     if as_json:
-        say(json.dumps(report.to_json(), allow_nan=False))
+        say(json.dumps({"exit_code": getattr(report, "exit_code", 0)} | report.to_json(), allow_nan=False))
     else:
         report.render(for_results())
 

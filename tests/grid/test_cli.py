@@ -216,3 +216,16 @@ def test_options_of_configs_are_not_silently_ignored_with_a_store(
     assert finegrid("run", config, "--results", results, "--local") == 0
     assert finegrid("doctor", results, "--set", "recipe.epochs=3", "--local") == 2
     assert "--set, --local: for a config alone" in capsys.readouterr().err
+
+
+def test_every_object_says_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    capsys.readouterr()
+    for arguments in (["plan", config], ["status", results], ["doctor", results], ["show", "done", results]):
+        assert finegrid(*arguments, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["exit_code"] == 0
+    (manifest,) = results.glob("cells/*/*/manifest.json")
+    manifest.write_text("{}")
+    code = finegrid("doctor", results, "--json")
+    assert code == json.loads(capsys.readouterr().out)["exit_code"] == 1
