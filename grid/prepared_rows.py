@@ -60,7 +60,7 @@ class PreparedRows:
             yield f"{name}: {_range([one.counts.get(name, 0) for one in self.sets])}"
         for mark in dict.fromkeys(mark for one in self.sets for mark in one.marks):
             yield f"marked: {mark}"
-        yield f"{self.file}: {self.num_rows:,} rows in {len(self.sets)} sets of rows"
+        yield f"{self.file}: {self.num_rows:,} rows in {len(self.sets)} sets"
 
 
 def _range(numbers: Sequence[int]) -> str:

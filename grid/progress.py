@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from grid.amounts import counted
 from grid.escape import visible
 from grid.tally import Tally
 from jobs.spec import CellSpec, CellState, Event, EventKind
@@ -229,7 +230,7 @@ class _LineView:
 
 
 def _plan_line(tally: Tally) -> Text:
-    text = Text(f"{tally.num_total} cells to run, {tally.num_done_before} done before")
+    text = Text(f"{counted(tally.num_total, 'cell')} to run, {tally.num_done_before:,} done before")
     if tally.num_waiting:
         text.append(f", {tally.num_waiting} failed ones wait for a change or --retry-failed", style="yellow")
     return text

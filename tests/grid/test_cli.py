@@ -59,7 +59,7 @@ def test_json_is_one_object_and_people_read_standard_error(tmp_path: Path, capsy
     said = capsys.readouterr()
     outcome = json.loads(said.out)
     assert outcome["exit_code"] == 0 and outcome["counts"]["done"] == 1 and outcome["newly_done"] == 1
-    assert "1 done of 1 cells" in said.err
+    assert "1 done of 1 cell" in said.err
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,7 @@ def test_no_summary_says_before_a_line_what_the_line_says(stream, clock):
         progress.on_event(event(EventKind.CELL_STARTED, 1))
         clock.now += 15
         progress.on_event(event(EventKind.CELL_FINISHED, 1, accuracy=0.5))
-    assert [line.split()[1] for line in lines(stream)] == ["cells", "done", "of"]
+    assert [line.split()[1] for line in lines(stream)] == ["cell", "done", "of"]
 
 
 def test_a_quiet_run_gives_a_sign_of_life_once_a_minute(stream, clock):
