@@ -113,7 +113,8 @@ class Summary:
                 f"--retry-failed {','.join(waiting)} tries them as they are."
             )
         if any(row.kind in RESUMED_KINDS for row in self.failed):
-            lines.append("The others that failed are tried again by the same command.")
+            what = "The others that failed are" if waiting else "What failed is"
+            lines.append(f"{what} tried again by the same command.")
         lines += [f"wrote {self._named(path)}" for path in self.files]
         return [*lines, self.farewell] if self.farewell else lines
 
