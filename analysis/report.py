@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gc
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
@@ -29,6 +29,8 @@ from jobs.storage import Layout, write_atomically
 INDEX: Final = "index.html"
 TABLES: Final = "tables"
 CELLS: Final = "cells"
+_MOST_NAMED: Final = 3
+"""Files of one folder that are named one by one."""
 
 
 def write_report(results: Path, *, out: Path | None = None, questions: Questions | None = None) -> list[Path]:
@@ -168,6 +170,17 @@ def _policy_hash(text: str) -> str:
     return f"sha256-{base64.b64encode(digest).decode('ascii')}"
 
 
+def said_of(paths: Sequence[Path]) -> list[str]:
+    """What a person is told of files that were written: the page, and how many there are in a folder of many."""
+    by_folder: dict[Path, list[Path]] = {}
+    for path in paths:
+        by_folder.setdefault(path.parent, []).append(path)
+    lines: list[str] = []
+    for folder, files in by_folder.items():
+        lines += map(str, files) if len(files) <= _MOST_NAMED else [f"{folder}: {len(files)} files"]
+    return lines
+
+
 def command(
     results: ResultsArgument,
     out: Annotated[Path | None, typer.Option(help="Folder for the report [RESULTS/report].")] = None,
@@ -180,8 +193,8 @@ def command(
     except FineGridError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2 if isinstance(error, UserError) else 3) from error
-    for path in paths:
-        typer.echo(path)
+    for line in said_of(paths):
+        typer.echo(line)
 
 
 def main() -> None:

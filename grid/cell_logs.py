@@ -109,7 +109,7 @@ def cell_logs(root: Path, query: str) -> CellLogs:
 
 
 def find_cell(cells: Sequence[CellRow], query: str) -> CellRow:
-    """The one cell whose id begins with the query or whose title holds all its words.
+    """The one cell whose id begins with the query or whose title holds all its words; declared before retired ones.
 
     Args:
         cells: to choose from.
@@ -122,14 +122,15 @@ def find_cell(cells: Sequence[CellRow], query: str) -> CellRow:
     by_id = [cell for cell in cells if wanted and cell.cell_id.startswith(wanted)]
     words = wanted.split()
     found = by_id or [cell for cell in cells if words and _has_words(cell.title, words)]
-    if len(found) == 1:
-        return found[0]
+    declared = [cell for cell in found if not cell.retired]
+    if len(found) == 1 or (len(declared) == 1 and not by_id):
+        return (declared or found)[0]  # a changed recipe or file leaves retired cells of the same title behind
     if found:
         listed = _listed(found)
         raise UserError(f"{visible(query)!r} names {len(found)} cells; give more of the id or more words:\n{listed}")
     by_title = {cell.title.lower(): cell for cell in cells}
     nearest = [by_title[title] for title in difflib.get_close_matches(wanted, list(by_title), n=3, cutoff=0.3)]
-    hint = f"; nearest:\n{_listed(nearest)}" if nearest else ""
+    hint = f"; nearest:\n{_listed(nearest)}" if nearest else f"; such as:\n{_listed(cells[:3])}" if cells else ""
     raise UserError(f"no cell has an id or a title like {visible(query)!r}{hint}")
 
 
@@ -139,7 +140,10 @@ def _has_words(title: str, words: Sequence[str]) -> bool:
 
 
 def _listed(cells: Sequence[CellRow]) -> str:
-    lines = [f"  {cell.cell_id}  {visible(cell.title)}: {cell.state}" for cell in cells[:_MAX_LISTED]]
+    lines = [
+        f"  {cell.cell_id}  {visible(cell.title)}: {cell.state}{' (no longer declared)' if cell.retired else ''}"
+        for cell in cells[:_MAX_LISTED]
+    ]
     more = len(cells) - _MAX_LISTED
     return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
 
@@ -202,7 +206,7 @@ def _log_line(entry: dict[str, Any]) -> LogLine:
 def _render_attempt(attempt: AttemptLog, console: Console) -> None:
     ending = ": ".join(filter(None, [attempt.kind, attempt.reason]))
     head = f"run {attempt.epoch} attempt {attempt.attempt}: {attempt.state}"
-    text = Text(f"\n{head}", style="bold").append(f" {visible(ending)}", style="default")
+    text = Text(f"\n{head}", style="bold").append(f", {visible(ending)}" if ending else "", style="default")
     console.print(text.append(f"  ({visible(attempt.path or 'no log')})", style="dim"), soft_wrap=True)
     for line in attempt.lines:
         console.print(Text("\n").join(_rendered(line)), soft_wrap=True)

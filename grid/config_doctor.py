@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from grid.amounts import counted, duration
 from grid.devices import Devices
 from grid.disk_needs import describe_disk
 from grid.escape import visible
@@ -108,10 +109,10 @@ def examine(options: RunOptions) -> ConfigReport:
 
 def _facts(outlook: Outlook, needs: HubNeeds) -> tuple[tuple[str, str], ...]:
     plan = outlook.plan
-    hours = plan.estimated_seconds / 3600
+    estimate = f"{duration(plan.estimated_seconds)} in {counted(len(plan.packs), 'pack')}, {plan.parallel} at a time"
     facts = [
         ("cells", f"{len(outlook.cells)} declared, {len(plan.done)} done, {plan.num_cells} to run"),
-        ("estimate", f"{hours:,.1f} hours in {len(plan.packs)} packs, {plan.parallel} at a time (a rough estimate)"),
+        ("estimate", f"about {estimate}"),
         ("devices", _describe(outlook.devices)),
         ("python", platform.python_version()),
         *((name, _version(name)) for name in LIBRARIES),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import typing
 from collections.abc import Iterable
@@ -117,7 +118,7 @@ def _hint(value: Any) -> str | None:
     if isinstance(value, int | float):
         return None
     if isinstance(value, str) and _is_number(value):
-        return "remove the quotes"
+        return "remove the quotes" if math.isfinite(float(value)) else "a finite one"
     return None
 
 

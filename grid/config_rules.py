@@ -93,7 +93,8 @@ def _files(data: DataSpec) -> list[Problem]:
         hint = "such as --set dataset.path=DATA"
         problems.append(Problem("dataset.path", "is required with source: files", None, hint))
     elif not Path(data.path).exists():
-        problems.append(Problem("dataset.path", "no such file or folder", data.path))
+        hint = "a path that does not begin with / counts from the folder where the command is given"
+        problems.append(Problem("dataset.path", "no such file or folder", data.path, hint))
     return problems
 
 

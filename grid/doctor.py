@@ -49,6 +49,11 @@ class DoctorReport:
         """True when nothing has to be repaired."""
         return not self.problems
 
+    @property
+    def exit_code(self) -> int:
+        """1 for a store that needs somebody's help."""
+        return 0 if self.is_healthy else 1
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain JSON values."""
         return asdict(self) | {"healthy": self.is_healthy}

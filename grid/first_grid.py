@@ -19,6 +19,16 @@ _MOST_ROWS: Final = 4000
 """Largest training set of a first grid: enough to see the curve, small enough to finish."""
 _LENGTHS: Final = (32, 64, 128, 256, 512)
 _TOKENS_PER_WORD: Final = 1.5
+_MOST_LISTED: Final = 8
+_LABEL_CHARACTERS: Final = 40
+_SAID: Final = {
+    "texts_blank_dropped": "rows without a text, which are left out",
+    "rows_without_label_dropped": "rows without a label, which are left out",
+    "texts_surrogates_replaced": "texts with characters that do not exist, which are replaced",
+    "texts_huge": "texts of more than 10,000 characters, of which training sees the first tokens alone",
+    "texts_nul": "texts with NUL characters",
+}
+"""What a person should know of the counts of reading; the others change nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +91,8 @@ def _with_fixed_test(data: DataSpec, found: Inspection) -> FirstGrid:
     enough = [[count for count in rows.values() if count >= minimum] for minimum in ROWS_PER_LABEL]
     kept = next((counts for counts in enough if len(counts) >= 2), None)
     if kept is None:
-        listed = ", ".join(f"{label} {count}" for label, count in list(rows.items())[:20])
+        listed = ", ".join(f"{_cut(label)} {count}" for label, count in list(rows.items())[:_MOST_LISTED])
+        listed += f" and {len(rows) - _MOST_LISTED} more" if len(rows) > _MOST_LISTED else ""
         raise UserError(
             f"fewer than two labels have {ROWS_PER_LABEL[-1]} different texts ({listed}): too few for training,"
             " validation and test"
@@ -95,8 +106,10 @@ def _with_fixed_test(data: DataSpec, found: Inspection) -> FirstGrid:
     )
     known = facts(data)
     counts = _label_counts(min(len(kept), known.max_labels))
-    most = min(min(known.max_samples(count) for count in counts), _MOST_ROWS)
     smallest = 2 * counts[-1]
+    if min(known.max_samples(count) for count in counts) < smallest:
+        counts = counts[-1:]  # one set of sizes serves all counts: what few labels have is too little for many
+    most = min(min(known.max_samples(count) for count in counts), _MOST_ROWS)
     sizes = [size for size in (_rounded(most / 4), _rounded(most / 2), _rounded(most)) if size >= smallest]
     return FirstGrid(
         data=data,
@@ -126,6 +139,19 @@ def _max_length(found: Inspection) -> int:
     return next((length for length in _LENGTHS if length >= tokens), _LENGTHS[-1])
 
 
+def _cut(label: str) -> str:
+    return label if len(label) <= _LABEL_CHARACTERS else f"{label[: _LABEL_CHARACTERS - 3]}..."
+
+
+def _looks_alike(labels: Sequence[str]) -> list[str]:
+    """Labels that a person would call one."""
+    groups: dict[str, list[str]] = {}
+    for label in labels:
+        groups.setdefault("".join(label.split()).casefold(), []).append(label)
+    alike = [" and ".join(map(_cut, group)) for group in groups.values() if len(group) > 1][:_MOST_LISTED]
+    return [f"labels that differ in case or spaces alone are different labels: {'; '.join(alike)}"] if alike else []
+
+
 def half_width(test_rows: int) -> float:
     """Half a 95 % interval of one cell's accuracy near 0.5: 1.96 sqrt(0.25 / n)."""
     return 1.96 * math.sqrt(0.25 / max(test_rows, 1))
@@ -135,8 +161,9 @@ def warnings(found: Inspection, grid: FirstGrid) -> Sequence[str]:
     """What a person should know before paying for a run, one sentence each."""
     said = []
     if grid.rare_labels:
-        listed = ", ".join(f"{label} ({rows})" for label, rows in list(grid.rare_labels.items())[:8])
-        more = f" and {len(grid.rare_labels) - 8} more" if len(grid.rare_labels) > 8 else ""
+        rare = list(grid.rare_labels.items())[:_MOST_LISTED]
+        listed = ", ".join(f"{_cut(label)} ({rows})" for label, rows in rare)
+        more = f" and {len(grid.rare_labels) - _MOST_LISTED} more" if len(grid.rare_labels) > _MOST_LISTED else ""
         said.append(f"left out, too few different texts: {listed}{more}")
     if found.rows_with_several_labels and grid.data.task == "single_label":
         said.append(
@@ -150,8 +177,8 @@ def warnings(found: Inspection, grid: FirstGrid) -> Sequence[str]:
         )
     if found.leaked_rows:
         said.append(f"{found.leaked_rows:,} test rows stand in train or validation, too; the config drops them there")
-    if found.dropped:
-        said.append("while reading: " + ", ".join(f"{name} {count:,}" for name, count in found.dropped.items()))
+    said += [f"{what}: {found.dropped[name]:,}" for name, what in _SAID.items() if found.dropped.get(name)]
+    said += _looks_alike(list(found.label_counts))
     counts = [count for count in found.label_counts.values() if count]
     if grid.data.protocol == "official" and counts and max(counts) > 10 * min(counts):
         said.append("labels differ in size more than tenfold: read macro-F1 rather than accuracy")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,13 +24,16 @@ from jobs.data.columns import FoundColumns, find_columns
 from jobs.data.files import find_files
 from jobs.data.inspecting import Inspection, inspect_corpus
 from jobs.data.loading import read_rows
+from jobs.data.rows import Corpus
 from jobs.durable import disk_problem
-from jobs.errors import BugError, UserError
+from jobs.errors import BugError, ConfigError, DataError, UserError
 from jobs.spec import DataSpec
 
 DEFAULT_MODELS: Final = ("distilbert-base-uncased", "bert-base-uncased")
 _NAMED_COLUMNS: Final = ("csv", "tsv", "jsonl", "parquet")
 _MOST_LABELS_SHOWN: Final = 30
+_MOST_BAD: Final = 0.1
+"""With a larger share of bad rows the file is wrong, not the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +108,8 @@ def init_config(
         UserError: the data cannot be read or carries no grid, or the config exists already; nothing was written.
     """
     path = expanded(source)
-    out = out if out is not None else Path(f"{_grid_name(path)}.yaml")
+    name = _grid_name(path.resolve() if out is None else out)
+    out = out if out is not None else Path(f"{name}.yaml")
     if out.exists():
         raise UserError(f"{out} exists already and is left as it is; name another file with --out")
     if not out.absolute().parent.is_dir():
@@ -114,16 +119,17 @@ def init_config(
     data = DataSpec(source="files", path=str(path))
     if is_named:
         data = _with_columns(data, find_columns(files.files[0][0], files.format, text=text_column, label=label_column))
-    found = inspect_corpus(read_rows(data))
+    data, corpus, left_out = _usable_rows(data)
+    found = inspect_corpus(corpus)
     grid = first_grid(data, found)
-    text = config_text(_grid_name(path), grid, source=_from_here(path), models=models or DEFAULT_MODELS)
+    text = config_text(name, grid, source=_from_here(path), models=models or DEFAULT_MODELS, file=str(out))
     num_cells = _checked_cells(text)
     try:
         with out.open("x", encoding="utf-8") as file:
             file.write(text)
     except OSError as error:
         raise disk_problem(out, error) from error
-    said = tuple(warnings(found, grid))
+    said = (*left_out, *_header_warnings(data, found), *warnings(found, grid))
     return InitReport(
         source=source,
         columns=_columns(data) if is_named else "",
@@ -133,6 +139,40 @@ def init_config(
         num_cells=num_cells,
         config=str(out),
     )
+
+
+def _usable_rows(data: DataSpec) -> tuple[DataSpec, Corpus, tuple[str, ...]]:
+    """The rows, without the bad ones where they are few: nobody has a config yet to say so in.
+
+    Returns:
+        the data with what the config must say, its rows, and what a person should know of it.
+    Raises:
+        DataError: unreadable, or too many bad rows.
+    """
+    try:
+        return data, read_rows(data), ()
+    except DataError as error:
+        first = str(error).split("\n", maxsplit=1)[0]
+        lenient = replace(data, bad_rows="drop", max_bad_fraction=_MOST_BAD)
+        try:
+            corpus = read_rows(lenient)
+        except DataError:
+            raise error from None
+    number = corpus.counts["bad_rows_dropped"]
+    percent = math.floor(100 * number / corpus.counts["rows_read"]) + 1
+    said = f"{number:,} bad rows are left out, as the config says (bad_rows: drop); the first: {first}"
+    return replace(lenient, max_bad_fraction=percent / 100), corpus, (said,)
+
+
+def _header_warnings(data: DataSpec, found: Inspection) -> list[str]:
+    """A file without a header line loses its first row, and its columns get odd names."""
+    name = data.label_column
+    if data.label_columns or name not in found.label_counts:
+        return []
+    return [
+        f"the first line is taken as names of columns, and the one of the labels, {name!r}, is a label, too:"
+        " if that line is a row, put a line with names above it, such as text,label"
+    ]
 
 
 def _from_here(path: Path) -> str:
@@ -152,12 +192,20 @@ def _with_columns(data: DataSpec, found: FoundColumns) -> DataSpec:
 
 
 def _grid_name(path: Path) -> str:
-    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in path.resolve().stem).strip("-_")
+    name = "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in path.stem).strip("-_")
     return name[:60].lower() or "my-grid"
 
 
-def config_text(name: str, grid: FirstGrid, *, source: str, models: Sequence[str]) -> str:
-    """The config as commented YAML; every value is written as JSON, which YAML reads as it stands."""
+def config_text(name: str, grid: FirstGrid, *, source: str, models: Sequence[str], file: str) -> str:
+    """The config as commented YAML; every value is written as JSON, which YAML reads as it stands.
+
+    Args:
+        name: of the grid.
+        grid: its axes and rows.
+        source: the data, as the config names them.
+        models: for axes.model.
+        file: where the config will stand.
+    """
     data = grid.data
     is_multi = data.task == "multi_label"
     axes: dict[str, tuple[list[Any], str]] = {
@@ -173,8 +221,8 @@ def config_text(name: str, grid: FirstGrid, *, source: str, models: Sequence[str
     lines = [
         f"# A first grid on {visible(source)}, written by `finegrid init`.",
         "#",
-        f"#   finegrid plan {name}.yaml     what would run, and why",
-        f"#   finegrid run {name}.yaml      the same command again resumes",
+        f"#   finegrid plan {visible(file)}     what would run, and why",
+        f"#   finegrid run {visible(file)}      the same command again resumes",
         f"name: {_value(name)}",
         "",
         "axes:                                 # every combination is a cell",
@@ -217,6 +265,9 @@ def _dataset_lines(grid: FirstGrid, source: str) -> list[str]:
         ]
     elif data.overlap == "drop":
         lines.append("overlap: drop                       # test texts that stand in train are taken out of train")
+    if data.bad_rows == "drop":
+        lines.append("bad_rows: drop                     # as long as they are few:")
+        lines.append(f"max_bad_fraction: {data.max_bad_fraction:g}")
     return lines
 
 
@@ -232,10 +283,13 @@ def _checked_cells(text: str) -> int:
     """The number of cells the config declares.
 
     Raises:
+        ConfigError: there are no such models.
         BugError: our own config is refused.
     """
     document, problems = parse_yaml(text, "the config")
     config, faults = check_document(document) if isinstance(document, dict) else (None, [])
+    if faults and not problems and all(fault.path.startswith("axes.model") for fault in faults):
+        raise ConfigError([replace(fault, path="--model") for fault in faults])
     if config is None or problems or faults:
         raise BugError("the written config is refused: " + "; ".join(str(fault) for fault in [*problems, *faults]))
     return len(declared_cells(config, OfflineResolver()))

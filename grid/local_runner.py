@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from grid.queue import Queue
@@ -24,6 +25,7 @@ from jobs.spec import Event, EventKind, FailureKind, PackSpec
 from jobs.storage import Layout
 
 _POLL_S = 0.1
+_WARNS_IN_VAIN = "bitsandbytes.backends.cpu.ops"
 _LOOK_EVERY_S = 0.5
 
 
@@ -38,6 +40,8 @@ class LocalRunner:
         self._workshop: WarmState | None = None
         self._warm_base: str | None = None
         self._thread = TrialThread()
+        # It warns of a kernel for 4-bit weights that it can do without, also where no weight has 4 bits.
+        logging.getLogger(_WARNS_IN_VAIN).setLevel(logging.ERROR)
 
     def run_pass(self, queue: Queue, on_event: OnEvent, should_stop: ShouldStop) -> None:
         """See `grid.runner.Runner`.

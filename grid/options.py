@@ -79,9 +79,10 @@ def parse_kinds(text: str | None) -> frozenset[FailureKind]:
 
 
 def is_kinds(text: str) -> bool:
-    """True when the text could be the value of --retry-failed."""
+    """True when the text could be the value of --retry-failed, if with a mistake in a list of kinds."""
     legal = {ALL_KINDS, *map(str, FailureKind)}
-    return bool(text) and all(word.strip() in legal for word in text.split(","))
+    words = [word.strip() for word in text.split(",")]
+    return words[0] in legal or (len(words) > 1 and any(word in legal for word in words))
 
 
 WAITING_KINDS = frozenset(FailureKind) - RESUMED_KINDS

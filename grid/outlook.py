@@ -28,8 +28,9 @@ from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
+from grid.retiring import told_of_retiring
 from grid.store import CellRow, Store, peek, schema
-from grid.store.ownership import refuse_if_busy
+from grid.store.ownership import current_holder, refuse_if_busy
 from grid.store.places import index_to_read
 from grid.store.postgres import new_server
 from grid.store.problems import explained, other_grid
@@ -180,12 +181,18 @@ def look_ahead(options: RunOptions) -> Outlook:
     config = load_config(options.config, overrides=options.overrides, allow_large=options.assume_yes)
     for note in config.notes:
         for_people().print(escape(f"note: {note}"), soft_wrap=True)
+    if options.budget is not None:
+        parse_budget(options.budget)  # before anything starts, and where nothing is left to run, too
     if options.index is not None:
         new_server(options.index)  # is it a variable, and does it hold a database's URL?
     root = options.results_folder(config.name)
     check_owner(root, config.name)
     if not options.dry_run:
         refuse_if_busy(Layout(root.absolute()))
+    elif (holder := current_holder(Layout(root.absolute()))) is not None:
+        for_people().print(
+            escape(f"note: a run is going on ({holder}): what it does now is listed, too"), soft_wrap=True
+        )
     states, pins = peek(root)
     patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
@@ -200,6 +207,8 @@ def look_ahead(options: RunOptions) -> Outlook:
         plan=Plan(packs=(), skipped=()),
         patience=patience,
     ).planned(states)
+    if given_up := told_of_retiring(root, outlook.coming, states):
+        for_people().print(escape(f"note: {given_up}"), soft_wrap=True)
     if isinstance(resolver, OnlineResolver):
         return replace(outlook, new_pins=resolver.new_pins, refusals=resolver.refusals)
     return outlook

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from grid.amounts import counted
 from grid.escape import visible
 from grid.finished_cells import finished_cells
 from grid.work_process import ask
@@ -41,10 +42,13 @@ class Predictions:
         console.print(Text(f"{self.cell_id}  {visible(self.title)}: {how}"), soft_wrap=True)
         counts = ", ".join(f"{visible(name)} {rows:,}" for name, rows in found.labels[:_MOST_LABELS])
         console.print(Text(f"{counts}{', ...' if len(found.labels) > _MOST_LABELS else ''}"), soft_wrap=True)
-        for number, what in ((found.num_blank, "without a text got no label"), (found.num_truncated, "were cut")):
+        for number, what in (
+            (found.num_blank, "without a text got no label"),
+            (found.num_truncated, "cut to the length that the cell was trained with"),
+        ):
             if number:
-                console.print(Text(f"{number:,} rows {what}", "yellow"), soft_wrap=True)
-        console.print(Text(f"{visible(found.file)}: {found.num_rows:,} rows"), soft_wrap=True)
+                console.print(Text(f"{counted(number, 'row')} {what}", "yellow"), soft_wrap=True)
+        console.print(Text(f"{visible(found.file)}: {counted(found.num_rows, 'row')}"), soft_wrap=True)
 
 
 def predict_texts(

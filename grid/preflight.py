@@ -167,7 +167,7 @@ def check_time(plan: Plan, compute: ComputeSpec, devices: Devices) -> list[Probl
         return []
     hours = plan.estimated_seconds / 3600
     cores = f"{devices.cpus} CPU core{'s' if devices.cpus > 1 else ''}"
-    rule = f"about {hours:,.0f} hours on {cores} of {devices.where} (a rough estimate)"
+    rule = f"by a rough estimate about {hours:,.0f} hours on {cores} of {devices.where}"
     hint = "for a first look run the config `demo`; add --yes to start anyway"
     return [Problem("plan", rule, suggestion=hint)]
 

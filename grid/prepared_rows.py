@@ -48,11 +48,11 @@ class PreparedRows:
 
     def _lines(self) -> Iterator[str]:
         for number, one in enumerate(self.sets[:MOST_SETS]):
-            samples = "all" if one.num_samples is None else f"{one.num_samples:,}"
+            rows = "all" if one.num_samples is None else f"{one.num_samples:,}"
             splits = ", ".join(f"{count:,} {name}" for name, count in one.rows.items())
             several = [f"{mean:.2f} {name}" for name, mean in one.labels_per_row.items() if mean != 1]
             labels = f"; labels per row: {', '.join(several)}" if several else ""
-            yield f"set {number}: {one.num_labels} labels, {samples} samples, seed {one.seed}: {splits}{labels}"
+            yield f"set {number}: {one.num_labels} labels, {rows} rows, seed {one.seed}: {splits}{labels}"
         if len(self.sets) > MOST_SETS:
             yield f"and {len(self.sets) - MOST_SETS} more sets"
         names = dict.fromkeys(name for one in self.sets for name in one.counts)
@@ -60,7 +60,7 @@ class PreparedRows:
             yield f"{name}: {_range([one.counts.get(name, 0) for one in self.sets])}"
         for mark in dict.fromkeys(mark for one in self.sets for mark in one.marks):
             yield f"marked: {mark}"
-        yield f"{self.file}: {self.num_rows:,} rows in {len(self.sets)} sets of rows"
+        yield f"{self.file}: {self.num_rows:,} rows in {len(self.sets)} sets"
 
 
 def _range(numbers: Sequence[int]) -> str:

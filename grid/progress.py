@@ -20,6 +20,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from grid.amounts import counted
 from grid.escape import visible
 from grid.tally import Tally
 from jobs.spec import CellSpec, CellState, Event, EventKind
@@ -99,8 +100,8 @@ class Progress:
         """Seconds since the plan."""
         return self._clock() - self._began
 
-    def summary(self, *, is_over: bool = False) -> Text:
-        """One line: counts, time left unless the run is over, time gone."""
+    def summary(self, *, is_over: bool = False, says_time: bool = True) -> Text:
+        """One line: counts, time left unless the run is over, time gone unless the line has it already."""
         counts, tally = self.tally.counts, self.tally
         text = Text(f"{counts[CellState.DONE]} of {tally.num_total} done")
         for state, style in ((CellState.FAILED, "red"), (CellState.RUNNING, "cyan"), (CellState.INTERRUPTED, "yellow")):
@@ -109,7 +110,7 @@ class Progress:
         left = self._left_s()
         if left is not None and not is_over and tally.num_over < tally.num_total:
             text.append(f", about {_duration(left)} left")
-        return text.append(f" ({_duration(self.elapsed_s())})")
+        return text.append(f" ({_duration(self.elapsed_s())})") if says_time else text
 
     def _left_s(self) -> float | None:
         share = self.tally.share()
@@ -199,7 +200,7 @@ class _LineView:
         """Print the line when the window still has room, and a summary when the window ends."""
         now = progress.elapsed_s()
         if now - self._window_began >= _WINDOW_S:
-            self._end_window(progress, now)
+            self._end_window(progress, now, is_news=line is None)
         if line is not None:
             if self._num_lines < _MAX_LINES_PER_WINDOW:
                 self._num_lines += 1
@@ -212,14 +213,14 @@ class _LineView:
         """Print the last counts."""
         self._print(summary)
 
-    def _end_window(self, progress: Progress, now: float) -> None:
+    def _end_window(self, progress: Progress, now: float, *, is_news: bool) -> None:
         counts = +progress.tally.counts
-        has_news = self._num_held > 0 or (self._num_lines == 0 and counts != self._last_counts)
+        has_news = self._num_held > 0 or (is_news and self._num_lines == 0 and counts != self._last_counts)
         if has_news or now - self._last_output >= _SILENCE_S:
             text = Text(f"{_duration(now)}  ")
             if self._num_held:
                 text.append(f"and {self._num_held} more cells; ")
-            self._print(text.append_text(progress.summary()))
+            self._print(text.append_text(progress.summary(says_time=False)))
             self._last_output = now
         self._window_began, self._num_lines, self._num_held = now, 0, 0
         self._last_counts = counts
@@ -229,7 +230,7 @@ class _LineView:
 
 
 def _plan_line(tally: Tally) -> Text:
-    text = Text(f"{tally.num_total} cells to run, {tally.num_done_before} done before")
+    text = Text(f"{counted(tally.num_total, 'cell')} to run, {tally.num_done_before:,} done before")
     if tally.num_waiting:
         text.append(f", {tally.num_waiting} failed ones wait for a change or --retry-failed", style="yellow")
     return text

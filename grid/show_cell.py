@@ -28,6 +28,8 @@ from jobs.storage import Layout
 
 _SPLITS: Final = ("test", "validation", "train")
 _HASH_CHARACTERS: Final = 12
+_NAMES: Final = ("pid", "seed")
+"""Numbers that are names: no commas in them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ class CellReport:
             console.print(Text(visible(ending), "red" if cell.state == CellState.FAILED else ""), soft_wrap=True)
         if self.result is not None:
             self._render_result(self.result, console)
-        _facts("declared", _flat(_without_nones(self.spec)), console)
+        _facts("declared", _meant(self.spec), console)
         self._render_attempts(console)
         for line in self._how_to_repeat():
             console.print(Text(line), soft_wrap=True)
@@ -111,12 +113,9 @@ class CellReport:
             console.print(Text("\nattempts", "bold"))
         for one in self.attempts:
             ending = ": ".join(str(one[key]) for key in ("kind", "reason") if one[key])
-            console.print(
-                Text(f"  run {one['epoch']} attempt {one['attempt']}: {one['state']} {visible(ending)}").append(
-                    f"  {visible(str(one['log'] or 'no log'))}", "dim"
-                ),
-                soft_wrap=True,
-            )
+            said = f"  run {one['epoch']} attempt {one['attempt']}: {one['state']}" + (f", {ending}" if ending else "")
+            log = f"  {visible(str(one['log'] or 'no log'))}"
+            console.print(Text(visible(said)).append(log, "dim"), soft_wrap=True)
 
     def _how_to_repeat(self) -> tuple[str, ...]:
         if self.spec.get("candidate"):
@@ -227,7 +226,9 @@ def _files(layout: Layout, folder: str) -> tuple[str, ...]:
 def _metric_table(metrics: Sequence[MetricRow]) -> Table:
     """Whole-split numbers, one row a metric; numbers of single labels stay in --json and the report's pages."""
     splits = [split for split in _SPLITS if any(row.split == split and not row.label for row in metrics)]
-    table = Table("metric", *splits, box=None, pad_edge=False, title_justify="left")
+    table = Table(box=None, pad_edge=False)
+    for name in ("metric", *splits):
+        table.add_column(name, no_wrap=name == "metric", overflow="fold")
     by_name: dict[str, dict[str, str]] = {}
     for row in metrics:
         if not row.label:
@@ -253,7 +254,7 @@ def _shown(key: str, value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.6g}"
     if isinstance(value, int) and not isinstance(value, bool):
-        return f"{value:,}"
+        return str(value) if key in _NAMES else f"{value:,}"
     return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict | bool) else str(value)
 
 
@@ -265,6 +266,20 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def _meant(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """What the declaration of a cell says about it, without settings of what it does not use."""
+    data, recipe = spec["data"], spec.get("recipe") or {}
+    unused = [
+        *(["data.rows"] if data["source"] != "builtin" else []),
+        *([] if data.get("augment") else ["data.augment_"]),
+        *([] if data.get("bad_rows") == "drop" else ["data.max_bad_fraction"]),
+        *([] if recipe.get("class_weights") == "effective_number" else ["recipe.effective_beta"]),
+        *([] if data.get("task") == "multi_label" else ["evaluation.threshold"]),
+    ]
+    flat = _flat(_without_nones(spec))
+    return {key: value for key, value in flat.items() if not key.startswith(tuple(unused))}
 
 
 def _without_nones(values: Mapping[str, Any]) -> dict[str, Any]:

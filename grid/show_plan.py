@@ -8,15 +8,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
+from grid.amounts import counted, duration, size
 from grid.identity import is_provisional
 from grid.plan import Plan, PlannedCell, PlannedPack
 from grid.plan_totals import AllTotals, Totals
 from jobs.errors import one_line
-from jobs.spec import to_json
+from jobs.spec import CellSpec, to_json
 
-MAX_CELLS_SHOWN = 300
+MAX_CELLS_SHOWN = 40
+"""Of a larger plan people read what its packs hold, and programs (--json) every cell."""
+_MOST_VALUES = 12
 UNRESOLVED = "unresolved"
 
 
@@ -105,30 +107,35 @@ def render_plan(
         grid: the grid's name.
         console: where to.
         totals: what it takes, as a whole and pack by pack.
-        max_cells: cells listed; of a larger plan the rest is counted.
+        max_cells: cells listed one by one; of a larger plan those of one kind and reason share a line.
     """
-    console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}")
+    console.print(f"[bold]{escape(grid)}[/bold]: {_headline(plan)}", soft_wrap=True)
     if plan.packs:
-        console.print(_totals_line(plan, totals.whole))
+        console.print(_totals_line(plan, totals.whole), soft_wrap=True)
         if totals.guesses:
             console.print(_plain(f"not known on this machine: {'; '.join(totals.guesses)}"), soft_wrap=True)
-        console.print(_pack_table(plan, totals.packs))
+        console.print("Packs, in the order they start:")
+        for pack, one in zip(plan.packs, totals.packs, strict=True):
+            console.print(_pack_line(pack, one), soft_wrap=True)
+            for line in _cell_lines(pack) if plan.num_cells <= max_cells else _group_lines(pack):
+                console.print(f"  {line}", soft_wrap=True)
         for place in totals.too_large():
-            console.print(
-                _too_large_line(plan.packs[place], totals.packs[place].memory_bytes, totals.device_bytes or 0)
-            )
-        console.print(_cell_table(plan, max_cells))
+            pack, needed = plan.packs[place], totals.packs[place].memory_bytes
+            console.print(_too_large_line(pack, needed, totals.device_bytes or 0), soft_wrap=True)
     if plan.waiting:
-        console.print(_waiting_table(plan, max_cells))
-    left = plan.num_cells - max_cells
-    if left > 0:
-        console.print(f"... and {left:,} more cells (--json lists all)")
-    for name in unresolved(plan):
-        console.print(f"{UNRESOLVED}: {_plain(name)} - the first run pins it; ids marked ? are provisional")
+        console.print("Not run by this command:")
+        for planned in plan.waiting[:max_cells]:
+            console.print(f"  {_cell_line(planned)}", soft_wrap=True)
+        if len(plan.waiting) > max_cells:
+            console.print(f"  ... and {len(plan.waiting) - max_cells:,} more (--json lists all)")
+    if names := unresolved(plan):
+        line = f"{UNRESOLVED}: {', '.join(names)} - the first run pins them; until then cell ids are provisional (?)"
+        console.print(_plain(line, limit=2000), soft_wrap=True)
 
 
 def _headline(plan: Plan) -> str:
-    parts = [f"{plan.num_cells:,} cells to run in {len(plan.packs):,} packs, {plan.parallel} at a time"]
+    to_run = f"{counted(plan.num_cells, 'cell')} to run in {counted(len(plan.packs), 'pack')}"
+    parts = [f"{to_run}, {plan.parallel} at a time" if plan.packs else "nothing to run"]
     parts += [f"{len(plan.done):,} done"] if plan.done else []
     parts += [f"{len(plan.waiting):,} failed and waiting"] if plan.waiting else []
     if plan.packs:
@@ -148,7 +155,9 @@ def _totals_line(plan: Plan, totals: Totals) -> str:
         f"{size(totals.disk_bytes)} of disk",
     ]
     bases = Counter(pack.basis for pack in plan.packs)
-    rests = ", ".join(f"{basis} ({count} packs)" if len(bases) > 1 else basis for basis, count in bases.most_common(3))
+    rests = ", ".join(
+        f"{basis} ({counted(count, 'pack')})" if len(bases) > 1 else basis for basis, count in bases.most_common(3)
+    )
     return f"estimated: {'; '.join(parts)}; rests on {rests}"
 
 
@@ -157,49 +166,61 @@ def _too_large_line(pack: PlannedPack, needed: int, there: int) -> str:
     return f"[yellow]{_plain(_short_base(pack.base_key))}: {said}[/yellow]"
 
 
-def _pack_table(plan: Plan, totals: Sequence[Totals]) -> Table:
-    table = Table(title="Packs, in the order they start")
-    table.add_column("pack", no_wrap=True, min_width=12)
-    for name in ("base", "cells", "steps", "on", "memory", "estimate", "why"):
-        table.add_column(name)
-    for pack, one in zip(plan.packs, totals, strict=True):
-        reasons = Counter(one_line(planned.reason, limit=60) for planned in pack.cells)
-        why = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
-        table.add_row(
-            pack.pack_id,
-            _plain(_short_base(pack.base_key)),
-            str(len(pack.cells)),
-            f"{one.steps:,}",
-            f"{pack.resources.gpus:g} gpu" if pack.resources.gpus else f"{pack.resources.cpus} cpu",
-            size(one.memory_bytes),
-            duration(pack.estimated_seconds),
-            _plain(why),
+def _pack_line(pack: PlannedPack, totals: Totals) -> str:
+    parts = [
+        f"{counted(len(pack.cells), 'cell')} on {_plain(_short_base(pack.base_key))}",
+        *([counted(totals.steps, "step")] if totals.steps else []),
+        f"{pack.resources.gpus:g} gpu" if pack.resources.gpus else f"{pack.resources.cpus} cpu",
+        size(totals.memory_bytes),
+        f"about {duration(pack.estimated_seconds)}",
+    ]
+    return f"[bold]{pack.pack_id}[/bold]  {', '.join(parts)}"
+
+
+def _cell_lines(pack: PlannedPack) -> list[str]:
+    return [_cell_line(planned) for planned in pack.cells]
+
+
+def _cell_line(planned: PlannedCell) -> str:
+    return f"{_id(planned)}  {_plain(f'{planned.cell.title}: {planned.reason}')}"
+
+
+def _group_lines(pack: PlannedPack) -> list[str]:
+    """Cells of one kind and reason as one line each, with all label counts, sizes and seeds that occur."""
+    groups: dict[tuple[str, str], list[CellSpec]] = {}
+    for planned in pack.cells:
+        cell = planned.cell
+        kind = f"{cell.model.name if cell.model else '-'} {cell.strategy}" + (
+            f" {cell.variant}" if cell.variant else ""
         )
-    return table
+        groups.setdefault((one_line(planned.reason, limit=60), kind), []).append(cell)
+    return [
+        f"{counted(len(cells), 'cell')} {_plain(f'{kind}: {_ranges(cells)}: {reason}')}"
+        for (reason, kind), cells in groups.items()
+    ]
 
 
-def _cell_table(plan: Plan, max_cells: int) -> Table:
-    table = Table("cell", "pack", "what", "why", title="Cells")
-    rows = [(planned, pack.pack_id) for pack in plan.packs for planned in pack.cells]
-    for planned, pack_id in rows[:max_cells]:
-        table.add_row(_id(planned), pack_id, _plain(planned.cell.title), _plain(planned.reason))
-    return table
+def _ranges(cells: Sequence[CellSpec]) -> str:
+    labels = _values(cell.data.num_labels or "all" for cell in cells)
+    rows = _values(cell.data.num_samples or "all" for cell in cells)
+    seeds = _values(cell.seed for cell in cells)
+    return f"{labels} labels; {rows} rows; seed{'' if seeds.isdecimal() else 's'} {seeds}"
 
 
-def _waiting_table(plan: Plan, max_cells: int) -> Table:
-    table = Table("cell", "what", "why", title="Not run by this command")
-    for planned in plan.waiting[:max_cells]:
-        table.add_row(_id(planned), _plain(planned.cell.title), _plain(planned.reason))
-    return table
+def _values(values: Iterable[int | str]) -> str:
+    found = sorted(set(values), key=lambda value: (isinstance(value, str), value))
+    if len(found) > _MOST_VALUES:
+        return f"{found[0]} to {found[-1]}"
+    return ", ".join(map(str, found))
 
 
 def _id(planned: PlannedCell) -> str:
     return planned.cell.cell_id + ("?" if is_provisional(planned.cell) else "")
 
 
-def _plain(text: str) -> str:
+def _plain(text: str, limit: int = 300) -> str:
     """Names and reasons come from outside: no control characters, no markup."""
-    return escape(one_line(text, limit=200))
+    return escape(one_line(text, limit=limit))
 
 
 def _short_base(key: str) -> str:
@@ -214,19 +235,3 @@ def _all_cells(plan: Plan) -> Iterable[PlannedCell]:
     for pack in plan.packs:
         yield from pack.cells
     yield from plan.skipped
-
-
-def size(num_bytes: int) -> str:
-    """Write a number of bytes for people: `850 MB`, `3.2 GB`."""
-    return f"{num_bytes / 1e6:,.0f} MB" if num_bytes < 1e9 else f"{num_bytes / 1e9:,.1f} GB"
-
-
-def duration(seconds: float) -> str:
-    """Write a time for people: `40 s`, `12 min`, `3.5 h`, `4 days`."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 90 * 60:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86400:.0f} days"

@@ -15,6 +15,7 @@ from rich.style import Style
 from rich.text import Text
 from sqlalchemy.engine import Connection
 
+from grid.amounts import duration
 from grid.escape import visible
 from grid.pack_hours import pack_hours
 from grid.store import schema
@@ -109,10 +110,10 @@ class StatusReport:
             console.print(Text(line), soft_wrap=True)
 
     def _cost_line(self) -> str:
-        text = f"packs ran for {self.pack_hours:.1f} hours"
+        text = f"packs ran for {duration(3600 * self.pack_hours)}"
         if self.dollars_per_hour is None:
             return text
-        return f"{text}, about {self.pack_hours * self.dollars_per_hour:.2f} dollars"
+        return f"{text}, about ${self.pack_hours * self.dollars_per_hour:,.2f}"
 
     def _headline(self) -> Text:
         text = Text(f"{visible(self.root)}: grid {visible(self.grid)}", style="bold")

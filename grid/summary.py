@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from grid.amounts import counted
 from grid.signals import exit_code as signal_exit_code
 from grid.store import CellRow
 from grid.tuning.rounds import ArmProgress
@@ -88,7 +89,7 @@ class Summary:
         """Print what happened, what failed and what to do next."""
         counts = Counter(row.state for row in self.rows.values())
         parts = [f"{counts[state]:,} {state}" for state in CellState if counts[state]]
-        console.print(f"[bold]{escape(self.grid)}[/bold]: {', '.join(parts)} of {len(self.rows):,} cells")
+        console.print(f"[bold]{escape(self.grid)}[/bold]: {', '.join(parts)} of {counted(len(self.rows), 'cell')}")
         for arm in self.arms:
             console.print(escape(f"  {arm.text}"), soft_wrap=True)
         for row in self.failed[:_MAX_FAILED_SHOWN]:
@@ -112,7 +113,8 @@ class Summary:
                 f"--retry-failed {','.join(waiting)} tries them as they are."
             )
         if any(row.kind in RESUMED_KINDS for row in self.failed):
-            lines.append("The others that failed are tried again by the same command.")
+            what = "The others that failed are" if waiting else "What failed is"
+            lines.append(f"{what} tried again by the same command.")
         lines += [f"wrote {self._named(path)}" for path in self.files]
         return [*lines, self.farewell] if self.farewell else lines
 

@@ -54,10 +54,10 @@ def report(
 
     def work() -> None:
         from analysis.questions import questions_from
-        from analysis.report import write_report
+        from analysis.report import said_of, write_report
 
-        for path in write_report(results, out=out, questions=questions_from(target, dollars_per_hour)):
-            say(str(path))
+        for line in said_of(write_report(results, out=out, questions=questions_from(target, dollars_per_hour))):
+            say(line)
 
     guarded(work)
 

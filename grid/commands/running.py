@@ -183,10 +183,14 @@ def doctor(
 
     def store() -> int:
         from grid.doctor import doctor as examine
+        from jobs.errors import UserError
 
+        of_configs = {"--results": results, "--set": set_, "--yes": yes, "--local": local}
+        if given := [option for option, value in of_configs.items() if value]:
+            raise UserError(f"{', '.join(given)}: for a config alone; {target} is looked at as a results folder")
         report = examine(results_path(target) if is_url(target) else expanded(target), rebuild_index=rebuild)
         show(report, as_json)
-        return 0 if report.is_healthy else 1
+        return report.exit_code
 
     def preflight() -> int:
         from grid.config_doctor import examine
@@ -250,7 +254,7 @@ def _dry_run(options: RunOptions) -> int:
     outlook = gauged(outlook, for_people())
     later = outlook.forecast()
     if options.as_json:
-        plan = plan_json(outlook.plan, outlook.config.name, outlook.totals())
+        plan = {"exit_code": 0} | plan_json(outlook.plan, outlook.config.name, outlook.totals())
         say(json.dumps(plan | ({"later": later.to_json()} if later else {}), allow_nan=False))
     else:
         render_plan(outlook.plan, outlook.config.name, for_results(), outlook.totals())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
@@ -27,8 +27,34 @@ _ORDER = (
 )
 
 
+WRONG_ARGUMENTS = 2
+_NO_LIMIT = 500
+
+
 class _InOrderOfUse(TyperGroup):
-    """Help lists commands as a person comes to need them."""
+    """Help lists commands as a person comes to need them; wrong arguments are an object for --json, too."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Whole sentences; the parent cuts them to a line each."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        rows = [(name, one.get_short_help_str(limit=_NO_LIMIT)) for name, one in commands if one and not one.hidden]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def main(self, args: Sequence[str] | None = None, *others: Any, **named: Any) -> Any:
+        """Remember whether --json was asked for: arguments that cannot be read never become options."""
+        self._wants_json = "--json" in (sys.argv[1:] if args is None else args)
+        return super().main(args, *others, **named)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            # Of typer's own copy of click, whose classes have no public name.
+            if self._wants_json and hasattr(error, "format_message"):
+                say(json.dumps({"exit_code": WRONG_ARGUMENTS, "error": error.format_message(), "problems": []}))
+            raise
 
     def list_commands(self, ctx: Any) -> list[str]:  # typer keeps a copy of click of its own
         names = super().list_commands(ctx)
@@ -44,6 +70,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _say_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        say(f"finegrid {version('finegrid')}")
+        raise typer.Exit
+
+
+@app.callback()
+def all_commands(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Declare, run, resume and compare grids of fine-tuned text classifiers."""
+
 
 Config = Annotated[str | None, typer.Argument(help="A config file or the name of a shipped one; default: goemotions.")]
 ResultsOption = Annotated[
@@ -62,7 +106,9 @@ SetOption = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Replace a value of the config, such as axes.seed=[0,1]."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-YesOption = Annotated[bool, typer.Option("--yes", help="Start although it is long or large.")]
+YesOption = Annotated[
+    bool, typer.Option("--yes", help="Accept more than 100,000 cells, or more than two hours on CPUs.")
+]
 RetryOption = Annotated[
     str | None,
     typer.Option(
@@ -74,19 +120,22 @@ RetryOption = Annotated[
 SkipOption = Annotated[
     bool, typer.Option("--skip-unavailable", help="Record cells of gated or missing models as failed, run the rest.")
 ]
-LocalOption = Annotated[bool, typer.Option("--local", help="Run in this process, without Ray.")]
+LocalOption = Annotated[bool, typer.Option("--local", help="In this process, without Ray.")]
 HoursOption = Annotated[
     float | None,
     typer.Option(
         "--max-hours",
         min=0.001,
         max=100_000,
-        help="The same as --budget with hours: end in order after so long (exit code 5); the same command goes on.",
+        hidden=True,  # another word for --budget with hours; scripts may have it
     ),
 ]
 BudgetOption = Annotated[
     str | None,
-    typer.Option("--budget", help="End in order when it is spent (exit code 5): 4h, 90m, or '$20' with `prices`."),
+    typer.Option(
+        "--budget",
+        help="End in order when it is spent (exit code 5): 4h, 90m, or '$20' with `prices`; the same command goes on.",
+    ),
 ]
 OnOption = Annotated[
     str | None, typer.Option("--on", help="Plan for devices that are not here: A10G, 8xA10G, H200, ...")
@@ -158,7 +207,7 @@ def show(report: Report, as_json: bool) -> None:
     from grid.terminal import for_results
 
     if as_json:
-        say(json.dumps(report.to_json(), allow_nan=False))
+        say(json.dumps({"exit_code": getattr(report, "exit_code", 0)} | report.to_json(), allow_nan=False))
     else:
         report.render(for_results())
 

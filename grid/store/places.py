@@ -20,7 +20,7 @@ from grid.store import remote
 from grid.store.filesystem import filesystem_type, is_remote
 from grid.store.postgres import find_server
 from jobs.durable import disk_problem, sync_folder
-from jobs.errors import EnvironmentProblem
+from jobs.errors import EnvironmentProblem, UserError
 from jobs.storage import Layout, cache_root
 
 _NO_LOCKS = "no file locks"
@@ -165,6 +165,8 @@ def _read_identity(layout: Layout) -> dict[str, str] | None:
         return {"id": str(data["id"]), "why": str(data["why"])}
     except FileNotFoundError:
         return None
+    except NotADirectoryError as error:
+        raise UserError(f"{layout.root} is a file; a results folder is expected") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise EnvironmentProblem(
             f"{layout.identity} cannot be read ({type(error).__name__}: {error}); remove it when no run is going on: "

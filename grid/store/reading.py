@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -70,6 +71,24 @@ def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
     try:
         with explained(path), engine.connect() as connection:
             return read_states(connection), read_pins(connection)
+    finally:
+        engine.dispose()
+
+
+def read_spec_texts(root: Path, cell_ids: Sequence[str]) -> dict[str, str]:
+    """Declarations of cells of a store, as JSON, by cell id.
+
+    Raises:
+        UserError: the store has another schema version.
+        EnvironmentProblem: it is damaged.
+    """
+    path = index_to_read(Layout(root.absolute()))
+    table = schema.cells
+    query = sa.select(table.c.cell_id, table.c.spec_json).where(table.c.cell_id.in_(cell_ids))
+    engine = schema.open_read_only(root)
+    try:
+        with explained(path), engine.connect() as connection:
+            return {cell_id: text for cell_id, text in connection.execute(query)}
     finally:
         engine.dispose()
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from grid.amounts import duration
 from grid.plan import Plan
-from grid.show_plan import duration
 from grid.tuning.declared import Declared
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from jobs.errors import DataError, one_line
 
+NOT_UTF8 = "not valid UTF-8"
 _SHOWN = 5
+_CONVERT = (
+    "the bytes are not UTF-8: save as UTF-8, or convert a Windows or Latin-1 file:"
+    " iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
+)
 
 
 class BadRows:
@@ -21,6 +26,7 @@ class BadRows:
         self._policy = policy
         self._max_fraction = max_fraction
         self._messages: list[str] = []
+        self._num_not_utf8 = 0
 
     def add(self, file: str, line: int, why: str, *, num_rows: int = 1) -> None:
         """Note a fault.
@@ -32,6 +38,7 @@ class BadRows:
             num_rows: lines lost by it, such as all lines that an open quote swallowed.
         """
         self.num_rows += num_rows
+        self._num_not_utf8 += num_rows if why == NOT_UTF8 else 0
         if len(self._messages) < _SHOWN:
             self._messages.append(one_line(f"{file}:{line}: {why}"))
 
@@ -50,6 +57,7 @@ class BadRows:
             return
         rest = self.num_rows - len(self._messages)
         lines = [*self._messages, *([f"... and {rest} more"] if rest > 0 else [])]
+        lines += [_CONVERT] if self._num_not_utf8 else []
         if self._policy == "drop":
             share = self.num_rows / max(num_read, 1)
             lines.append(
@@ -57,5 +65,7 @@ class BadRows:
                 f" = {self._max_fraction:g} allows"
             )
         else:
-            lines.append(f"bad rows: {self.num_rows}; correct them, or set dataset.bad_rows: drop")
+            is_all = self.num_rows >= num_read
+            drop = "" if is_all else "; correct them, or set dataset.bad_rows: drop"
+            lines.append(f"bad rows: {self.num_rows}{' (all)' if is_all else ''}{drop}")
         raise DataError("\n".join(lines))

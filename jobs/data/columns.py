@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from jobs.data.readers import file_lines
+from jobs.data.readers import delimiter_of, file_lines
 from jobs.errors import DataError
 
 _SAMPLE_ROWS: Final = 2000
@@ -87,10 +86,11 @@ def _sample(path: Path, format_name: str) -> list[dict[str, Any]]:
         except (OSError, pyarrow.ArrowException) as error:
             raise DataError(f"{path}: cannot be read as Parquet ({error})") from error
         return [] if batch is None else list(batch.to_pylist())
-    lines = itertools.islice(file_lines(path), _SAMPLE_ROWS)
+    lines = file_lines(path)[:_SAMPLE_ROWS]
     if format_name == "jsonl":
         return [item for line in lines if line.strip() and isinstance(item := _json(line), dict)]
-    reader = csv.DictReader((line + "\n" for line in lines), delimiter=_DELIMITERS[format_name])
+    delimiter = delimiter_of(lines, _DELIMITERS[format_name])
+    reader = csv.DictReader((line + "\n" for line in lines), delimiter=delimiter)
     try:
         return [{str(name).strip(): cell for name, cell in row.items() if name is not None} for row in reader]
     except csv.Error as error:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from jobs.data.bad_rows import BadRows
+from jobs.data.bad_rows import NOT_UTF8, BadRows
 from jobs.data.raw import RawRow
 from jobs.data.readers import BAD_BYTES, Columns, Reader, file_lines
 from jobs.data.rows import SPLIT_NAMES, TEST, TRAIN
@@ -25,7 +25,7 @@ def read_last_delimiter(
         if not line.strip():
             continue
         if BAD_BYTES.search(line):
-            bad.add(str(path), number, "not valid UTF-8")
+            bad.add(str(path), number, NOT_UTF8)
             continue
         text, found, label = line.rpartition(delimiter)
         if not found or not label.strip():
@@ -42,7 +42,7 @@ def read_labelled_text(path: Path, split: int | None, columns: Columns, bad: Bad
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror or error})") from error
     if BAD_BYTES.search(text):
-        bad.add(str(path), 1, "not valid UTF-8")
+        bad.add(str(path), 1, NOT_UTF8)
         return
     row_id = f"{SPLIT_NAMES[split or TRAIN]}/{path.parent.name}/{path.stem}"
     yield RawRow(text, path.parent.name, row_id, str(path), 1, split)

@@ -16,12 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jobs.data.bad_rows import BadRows
+from jobs.data.bad_rows import NOT_UTF8, BadRows
 from jobs.data.raw import RawRow
 from jobs.errors import DataError
 
 BAD_BYTES = re.compile("[\udc80-\udcff]")
 _MAX_FIELD_CHARACTERS = 1 << 27
+_QUOTED = re.compile('"[^"]*"')
+_OTHER_DELIMITERS = (";", "\t", "|")
 FALLBACK_COLUMNS = {"label": "labels"}
 """The default label column is called `labels` in multi-label data sets such as go_emotions."""
 ID_COLUMN = "id"
@@ -79,6 +81,7 @@ def read_delimited(
 ) -> Iterator[RawRow]:
     """Read a CSV or TSV file with a header line and CSV quoting."""
     lines = file_lines(path)
+    delimiter = delimiter_of(lines, delimiter)
     records = list(_records(path, lines, delimiter, bad))
     if not records:
         raise DataError(f"{path}:1: no header line; the file is empty")
@@ -114,7 +117,7 @@ def read_jsonl(path: Path, split: int | None, columns: Columns, bad: BadRows) ->
         if not line.strip():
             continue
         if BAD_BYTES.search(line):
-            bad.add(str(path), number, "not valid UTF-8")
+            bad.add(str(path), number, NOT_UTF8)
             continue
         try:
             item = json.loads(line)
@@ -231,6 +234,19 @@ def file_lines(path: Path) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+def delimiter_of(lines: Sequence[str], declared: str) -> str:
+    """What separates the cells: spreadsheets of many countries write .csv with semicolons.
+
+    Args:
+        lines: of the file; the first names the columns.
+        declared: what the format says; another one counts only where the first line has none of these.
+    """
+    header = _QUOTED.sub("", lines[0]) if lines else ""
+    if declared in header:
+        return declared
+    return next((other for other in _OTHER_DELIMITERS if other in header), declared)
+
+
 def _records(path: Path, lines: Sequence[str], delimiter: str, bad: BadRows) -> Iterator[_Record]:
     reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     while True:
@@ -265,7 +281,7 @@ def _well_formed(path: Path, records: Iterator[_Record] | Sequence[_Record], wid
             why = f"{len(record.cells)} columns where {width} are expected; quote texts that hold the delimiter"
             bad.add(str(path), record.start, why, num_rows=record.stop - record.start + 1)
         elif any(BAD_BYTES.search(cell) for cell in record.cells):
-            bad.add(str(path), record.start, "not valid UTF-8")
+            bad.add(str(path), record.start, NOT_UTF8)
         else:
             kept.append(record)
     return kept

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.data.columns import find_text_column
-from jobs.data.readers import file_lines
+from jobs.data.readers import delimiter_of, file_lines
 from jobs.data.shaping import CLEANERS
 from jobs.data.texts import checked_text
 from jobs.errors import DataError, UserError
@@ -35,6 +35,8 @@ def read_texts(path: Path, column: str | None, data: DataSpec) -> list[str]:
     """
     suffix = path.suffix.lower()
     if suffix == ".txt":
+        if column is not None:
+            raise UserError(f"--text-column {column}: {path} has no columns, every line is a text")
         return list(file_lines(path))
     if suffix in DELIMITERS:
         rows = _delimited(path, DELIMITERS[suffix])
@@ -75,7 +77,8 @@ def _text(path: Path, number: int, value: Any, column: str) -> str:
 
 
 def _delimited(path: Path, delimiter: str) -> list[dict[str, Any]]:
-    reader = csv.reader((line + "\n" for line in file_lines(path)), delimiter=delimiter, strict=True)
+    lines = file_lines(path)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter_of(lines, delimiter), strict=True)
     try:
         records = [record for record in reader if record]
     except csv.Error as error:

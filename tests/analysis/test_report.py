@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from analysis import report, report_model, report_numbers, report_sections
 from analysis.loading import Results, results_from
-from analysis.report import page_from, render, save, write_report
+from analysis.report import page_from, render, said_of, save, write_report
 from analysis.report_facts import CellFacts, Facts, facts_from, repeat_command
 from analysis.report_heatmap import BEST_SIGN, MODELS_SIGN, TIED_SIGN
 from analysis.report_numbers import main_metric
@@ -420,3 +420,10 @@ def test_signs_do_not_touch_the_longest_number(tmp_path: Path) -> None:
             found = opened.value(touching)
             assert len(found) == 4 and all(text.startswith("★") for text, _ in found)
             assert not any(touches for _, touches in found)
+
+
+def test_people_are_told_of_the_page_and_of_folders_not_of_every_file(tmp_path):
+    paths = [tmp_path / "index.html", *(tmp_path / "cells" / f"{n}.html" for n in range(50)), tmp_path / "a" / "b.csv"]
+    assert said_of(paths) == [
+        str(tmp_path / "index.html"), f"{tmp_path / 'cells'}: 50 files", str(tmp_path / "a" / "b.csv")
+    ]  # fmt: skip

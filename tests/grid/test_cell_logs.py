@@ -52,7 +52,7 @@ def test_lines_of_the_cell_and_of_the_pack_with_traceback(bench):
     bench.store.fail(bench.cells[0].cell_id, 1, 1, FailureKind.BUG, "ValueError: bad")
     shown = text(cell_logs(bench.root, cell(1).cell_id)).splitlines()
     assert shown[2:] == [
-        "run 1 attempt 1: failed bug: ValueError: bad  (logs/1-pack-1.jsonl)",
+        "run 1 attempt 1: failed, bug: ValueError: bad  (logs/1-pack-1.jsonl)",
         "  2030-01-01T00:00:00Z info [pack] note: base loaded",
         "  2030-01-01T00:00:00Z info note: step 1",
         "  2030-01-01T00:00:00Z error note: it broke",
@@ -132,3 +132,18 @@ def test_no_cell_is_a_user_error(bench, query):
 def test_near_misses_are_suggested(bench):
     with pytest.raises(UserError, match=rf"nearest:\n  {cell(0xABC).cell_id}"):
         cell_logs(bench.root, "tiny-bert qlora wied 2 labels 100 rows seed 2748")
+
+
+def test_a_declared_cell_comes_before_retired_ones_of_its_title(bench):
+    bench.store.declare([cell(0xDEF, seed=cell(1).seed)])
+    title = cell(1).title
+    assert cell(0xDEF, seed=cell(1).seed).title == title
+    assert cell_logs(bench.root, title).cell.cell_id == cell(0xDEF).cell_id
+    assert cell_logs(bench.root, cell(1).cell_id).cell.retired
+    with pytest.raises(UserError, match="no longer declared"):
+        cell_logs(bench.root, "0")
+
+
+def test_no_cell_at_all_like_it_shows_what_titles_are_like(bench):
+    with pytest.raises(UserError, match=f"such as:\n.*{cell(1).title}"):
+        cell_logs(bench.root, "zzz")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -58,7 +59,7 @@ def test_json_is_one_object_and_people_read_standard_error(tmp_path: Path, capsy
     said = capsys.readouterr()
     outcome = json.loads(said.out)
     assert outcome["exit_code"] == 0 and outcome["counts"]["done"] == 1 and outcome["newly_done"] == 1
-    assert "1 done of 1 cells" in said.err
+    assert "1 done of 1 cell" in said.err
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,11 @@ def test_preflight_ends_with_3_and_a_busy_store_with_4(tmp_path: Path, capsys: p
     with Store.open(results, grid="toy") as store:
         store.claim("{}")
         assert finegrid("run", config, "--results", results, "--local") == 4
-    assert "Busy" in capsys.readouterr().err
+        assert "Busy" in capsys.readouterr().err
+        assert finegrid("plan", config, "--results", results) == 0
+        assert "note: a run is going on (process " in capsys.readouterr().err
+    assert finegrid("plan", config, "--results", results) == 0
+    assert "a run is going on" not in capsys.readouterr().err
 
 
 def test_retry_failed_may_stand_alone_before_a_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -154,3 +159,73 @@ def test_help_loads_nothing_heavy() -> None:
     )
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True).stdout
     assert "Usage: finegrid" in said and said.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["run", "--frobnicate", "--json"], ["status", "--json"], ["comprae", "--json"], ["logs", "a", "--json"]],
+)
+def test_arguments_that_cannot_be_read_are_an_object_too(
+    capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    assert finegrid(*arguments) == 2
+    said = capsys.readouterr()
+    answer = json.loads(said.out)
+    assert answer["exit_code"] == 2 and answer["error"] in said.err
+    assert finegrid(*[word for word in arguments if word != "--json"]) == 2
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("command", [["run", "--local"], ["run", "--dry-run"]])
+def test_a_budget_that_is_none_is_refused_even_where_nothing_is_left_to_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    assert finegrid(*command, config, "--results", results, "--budget", "5x") == 2
+    assert "--budget = 5x: must be hours, minutes or dollars" in capsys.readouterr().err
+
+
+def test_a_list_of_kinds_with_a_mistake_is_no_config(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = write_config(tmp_path)
+    assert finegrid("run", config, "--retry-failed", "user,bogus", "--dry-run") == 2
+    assert "failure kinds are" in capsys.readouterr().err
+
+
+def test_max_hours_still_counts_and_help_names_one_word_for_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert finegrid("run", "--help") == 0
+    said = capsys.readouterr().out
+    assert "--budget" in said and "--max-hours" not in said
+    assert finegrid("run", write_config(tmp_path), "--dry-run", "--max-hours", "1") == 0
+
+
+def test_help_has_whole_sentences_and_the_version_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    assert finegrid("--help") == 0
+    said = capsys.readouterr().out
+    assert "..." not in said.replace("[ARGS]...", "") and "--version" in said
+    assert finegrid("--version") == 0
+    assert re.fullmatch(r"finegrid \d+\.\d+\.\d+\S*\n", capsys.readouterr().out)
+
+
+def test_options_of_configs_are_not_silently_ignored_with_a_store(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    assert finegrid("doctor", results, "--set", "recipe.epochs=3", "--local") == 2
+    assert "--set, --local: for a config alone" in capsys.readouterr().err
+
+
+def test_every_object_says_the_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, results = write_config(tmp_path, seeds=(0,)), tmp_path / "results"
+    assert finegrid("run", config, "--results", results, "--local") == 0
+    capsys.readouterr()
+    for arguments in (["plan", config], ["status", results], ["doctor", results], ["show", "done", results]):
+        assert finegrid(*arguments, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["exit_code"] == 0
+    (manifest,) = results.glob("cells/*/*/manifest.json")
+    manifest.write_text("{}")
+    code = finegrid("doctor", results, "--json")
+    assert code == json.loads(capsys.readouterr().out)["exit_code"] == 1

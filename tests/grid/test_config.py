@@ -156,6 +156,8 @@ def test_document_survives_as_json(config_file: Path) -> None:
         ({"recipe": {"epochs": "3"}}, "recipe.epochs", "remove the quotes"),
         ({"recipe": {"learning_rate": True}}, "recipe.learning_rate", "a number"),
         ({"recipe": {"learning_rate": "1e-4"}}, "recipe.learning_rate", "remove the quotes"),
+        ({"recipe": {"learning_rate": "nan"}}, "recipe.learning_rate", "a finite one"),
+        ({"dataset": {"source": "files", "path": "no.csv"}}, "dataset.path", "counts from the folder where"),
         ({"recipe": {"learning_rate": float("inf")}}, "recipe.learning_rate", "finite"),
         ({"recipe": {"learning_rate": float("nan")}}, "recipe.learning_rate", "finite"),
         ({"recipe": {"learning_rate": -1e-4}}, "recipe.learning_rate", "above 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,7 @@ def test_a_module_that_cannot_be_imported_fails_the_cells_not_the_runner(tmp_pat
     site = Site(results=tmp_path, cache=tmp_path, trial_module="tests.fakes.no_such_trial")
     stage = Stage(LocalRunner(site), site, [batch(cell(1), cell(2))]).run()
     assert stage.store.dump() == {1: ("failed", "bug"), 2: ("failed", "bug")}
+
+
+def test_a_library_does_not_advise_people_to_install_what_nobody_needs(runner: LocalRunner) -> None:
+    assert not logging.getLogger("bitsandbytes.backends.cpu.ops").isEnabledFor(logging.WARNING)

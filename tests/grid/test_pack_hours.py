@@ -62,5 +62,5 @@ def test_a_price_makes_it_money() -> None:
     )  # fmt: skip
     shown = Console(file=StringIO(), width=100)
     report.render(shown)
-    assert "packs ran for 12.5 hours, about 5.00 dollars" in shown.file.getvalue()  # type: ignore[attr-defined]
+    assert "packs ran for 12.5 h, about $5.00" in shown.file.getvalue()  # type: ignore[attr-defined]
     assert (report.to_json()["pack_hours"], report.to_json()["dollars"]) == (12.5, 5.0)

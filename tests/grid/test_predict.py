@@ -1,13 +1,17 @@
 """`finegrid predict` from the command line to the file, in a process of its own; and what it refuses."""
 
+import io
 import json
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from grid.cli import main
 from grid.doctor import doctor
+from grid.predict import Predictions
+from jobs.predicting.messages import Answer
 
 
 @pytest.fixture
@@ -45,3 +49,13 @@ def test_bad_options_are_refused_before_anything_starts(options, said, tmp_path,
     with pytest.raises(SystemExit) as ended:
         main(["predict", "0", str(tmp_path), str(tmp_path / "new.txt"), *options])
     assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_one_row_is_one_row():
+    answer = Answer(
+        file="a.csv", num_rows=1, num_blank=1, num_truncated=2, labels=(), calibration="none", thresholds=""
+    )
+    console = Console(file=io.StringIO(), width=200)
+    Predictions(cell_id="c", title="t", answer=answer).render(console)
+    assert "1 row without a text" in console.file.getvalue()
+    assert "2 rows cut to the length that the cell was trained with" in console.file.getvalue()

@@ -54,6 +54,6 @@ def test_people_read_what_was_read_changed_and_dropped(tmp_path: Path, capsys: p
     written = write_prepared_rows(str(tmp_path / "mine.yaml"), (), tmp_path / "x.parquet", Console())
     written.render(Console(width=200))
     said = capsys.readouterr().out
-    assert "set 0: 2 labels, all samples, seed 0: 27 train, 2 validation, 9 test" in said
+    assert "set 0: 2 labels, all rows, seed 0: 27 train, 2 validation, 9 test" in said
     assert "texts_cleaned_user_names: 40" in said and "rows_dropped_by_filter: 2" in said
     assert "marked: validation rows drawn from train" in said

@@ -69,7 +69,7 @@ def test_many_cells_become_a_summary(stream, clock):
         clock.now += 10
         finish(progress, 501)
     assert lines(stream)[-3:] == [
-        "0:00:10  and 490 more cells; 500 of 1000 done, 1 running, about 0:00:10 left (0:00:10)",
+        "0:00:10  and 490 more cells; 500 of 1000 done, 1 running, about 0:00:10 left",
         f"0:00:10  done {cell(501).title}: accuracy 0.5000",
         "501 of 1000 done (0:00:10)",
     ]
@@ -85,6 +85,15 @@ def test_slow_cells_bring_one_line_each(stream, clock):
     assert len(lines(stream)) == 6
 
 
+def test_no_summary_says_before_a_line_what_the_line_says(stream, clock):
+    with Progress(Console(file=stream), clock=clock) as progress:
+        progress.on_plan([cell(1)])
+        progress.on_event(event(EventKind.CELL_STARTED, 1))
+        clock.now += 15
+        progress.on_event(event(EventKind.CELL_FINISHED, 1, accuracy=0.5))
+    assert [line.split()[1] for line in lines(stream)] == ["cell", "done", "of"]
+
+
 def test_a_quiet_run_gives_a_sign_of_life_once_a_minute(stream, clock):
     with Progress(Console(file=stream), clock=clock) as progress:
         progress.on_plan([cell(1)])
@@ -94,7 +103,7 @@ def test_a_quiet_run_gives_a_sign_of_life_once_a_minute(stream, clock):
             progress.on_event(event(EventKind.HEARTBEAT, 1, live=1, waiting=0, finished=0, step=1, total_steps=10))
         shown = lines(stream)[1:]
     assert len(shown) == 5
-    assert shown[-1] == "0:04:10  0 of 1 done, 1 running, about 0:37:30 left (0:04:10)"
+    assert shown[-1] == "0:04:10  0 of 1 done, 1 running, about 0:37:30 left"
 
 
 def test_control_characters_and_markup_are_shown_not_obeyed(stream, clock):

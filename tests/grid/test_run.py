@@ -228,7 +228,7 @@ def test_a_run_killed_in_the_middle_keeps_what_was_done(tmp_path: Path) -> None:
     finished = start(config, results, "--local", "--set", "axes.variant=[done]")
     output, errors = finished.communicate(timeout=30)
     assert finished.returncode == 0, errors
-    assert "1 done of 1 cells" in output
+    assert "1 done of 1 cell" in output
 
 
 @pytest.mark.ray
@@ -244,4 +244,4 @@ def test_a_signal_reaches_the_workers_of_ray_and_a_finished_grid_never_starts_it
     finished = start(config, results, "--set", "axes.variant=[die_once]")
     output, errors = finished.communicate(timeout=30)
     assert finished.returncode == 0, errors
-    assert "ray was not imported" in errors and "1 done of 1 cells" in output
+    assert "ray was not imported" in errors and "1 done of 1 cell" in output

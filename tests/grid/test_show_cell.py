@@ -45,7 +45,7 @@ def test_a_failed_cell_says_why_and_control_characters_are_shown(bench):
     bench.store.fail(spec.cell_id, 1, 1, FailureKind.DIVERGED, "loss \x1b[31mnan")
     shown = text(show_cell(bench.root, spec.cell_id))
     assert "diverged: loss" in shown and "\x1b" not in shown
-    assert "attempt 1: failed diverged" in shown
+    assert "attempt 1: failed, diverged" in shown
 
 
 def test_a_cell_that_no_config_declares_any_more(bench):
@@ -53,3 +53,12 @@ def test_a_cell_that_no_config_declares_any_more(bench):
     assert "pending" in shown and "no config of this store gives this cell any more" in shown
     with pytest.raises(UserError, match="no config of this store"):
         config_of_cell(bench.root, bench.cells[2].cell_id)
+
+
+def test_names_are_not_cut_on_a_narrow_terminal_and_unused_settings_are_left_out(bench):
+    bench.finish(bench.cells[0])
+    report = show_cell(bench.root, bench.cells[0].cell_id)
+    shown = text(report, width=40)
+    assert all(row.name in shown for row in report.metrics if not row.label)
+    assert "augment_copies" not in shown and "effective_beta" not in shown
+    assert "augment_copies" in json.dumps(report.to_json())

@@ -13,7 +13,7 @@ from grid.cost_model import CostModel
 from grid.devices import Devices
 from grid.plan import Plan, make_plan
 from grid.plan_totals import AllTotals, pack_totals, sum_of
-from grid.show_plan import duration, plan_json, render_plan
+from grid.show_plan import plan_json, render_plan
 from jobs.spec import CellState, FailureKind
 from tests.grid.documents import cells_of
 from tests.grid.test_plan import Row
@@ -61,16 +61,39 @@ def test_people_see_cells_packs_reasons_and_totals() -> None:
 def test_what_is_not_known_offline_is_said() -> None:
     text = text_of(plan_of(**HUB))
     assert "unresolved: model owner/model" in text
-    assert "unresolved: data owner/rows" in text
+    assert "unresolved: model owner/model, data owner/rows - " in text
     assert all(f"{cell.cell_id}?" in text for cell in cells_of(**HUB))
 
 
 def test_a_large_plan_is_cut_for_people_not_for_programs() -> None:
     plan = plan_of(axes={"seed": list(range(50))})
     text = text_of(plan, max_cells=10)
-    assert "and 190 more cells" in text
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) < 30
+    assert text.count("seeds 0 to 49: new") == sum(" cells " in line for line in text.splitlines() if "seeds" in line)
     assert sum(len(pack["cells"]) for pack in plan_json(plan, "small", totals_of(plan))["packs"]) == 200
+
+
+def test_cells_of_one_kind_and_reason_share_a_line_and_none_is_lost() -> None:
+    cells = cells_of(axes={"seed": list(range(50))})
+    text = text_of(
+        plan_of({cell.cell_id: Row(CellState.INTERRUPTED) for cell in cells[:10]}, axes={"seed": list(range(50))})
+    )
+    lines = [line.strip() for line in text.splitlines() if line.startswith("  ")]
+    assert sum(int(line.split()[0]) for line in lines) == 200
+    assert sum(int(line.split()[0]) for line in lines if line.endswith(": interrupted")) == 10
+    assert all(" qlora: " in line and "labels; " in line and " rows; seed" in line for line in lines)
+
+
+def test_a_narrow_terminal_and_a_pipe_lose_nothing() -> None:
+    plan, stream = plan_of(), io.StringIO()
+    render_plan(plan, "small", Console(file=stream, width=40), totals_of(plan))
+    assert all(f"{cell.cell_id}  {cell.title}: new" in stream.getvalue() for cell in cells_of())
+
+
+def test_one_of_a_thing_is_one() -> None:
+    cells = cells_of()
+    text = text_of(plan_of({cell.cell_id: Row(CellState.DONE) for cell in cells[1:]}))
+    assert "1 cell to run in 1 pack, " in text and "1 cells" not in text and "1 packs" not in text
 
 
 def test_names_cannot_drive_the_terminal() -> None:
@@ -118,11 +141,4 @@ def test_what_will_not_fit_is_said() -> None:
 
 def test_nothing_to_do() -> None:
     text = text_of(plan_of({cell.cell_id: Row(CellState.DONE) for cell in cells_of()}))
-    assert text.strip() == "small: 0 cells to run in 0 packs, 2 at a time; 8 done"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (600, "10 min"), (7200, "2.0 h"), (10 * 86400, "10 days")]
-)
-def test_durations(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+    assert text.strip() == "small: nothing to run; 8 done"

@@ -116,6 +116,12 @@ def test_not_a_results_folder(tmp_path):
         status(tmp_path)
 
 
+def test_a_file_is_no_results_folder_and_nobody_is_told_to_remove_anything(tmp_path):
+    (tmp_path / "mails.csv").write_text("text,label\n")
+    with pytest.raises(UserError, match="is a file; a results folder is expected"):
+        status(tmp_path / "mails.csv")
+
+
 def test_a_damaged_index_is_explained(bench):
     bench.store.close()
     bench.layout.index.write_bytes(b"x" * 8192)

@@ -51,3 +51,13 @@ def test_people_read_what_failed_why_and_what_to_do() -> None:
     assert "1 pending, 1 done, 1 failed of 3 cells" in text
     assert "model [x] seed 2: diverged: [red]it broke  (logs/1-p00001.jsonl)" in text
     assert "Stopped early: disk full" in text and "--retry-failed diverged" in text
+
+
+@pytest.mark.parametrize(
+    ("others", "said"), [((), "What failed is tried again"), ((FAILED,), "The others that failed")]
+)
+def test_others_are_others_of_something(others: tuple[CellRow, ...], said: str) -> None:
+    stream = io.StringIO()
+    again = row(4, CellState.FAILED, FailureKind.BUG)
+    summary(DONE, again, *others).render(Console(file=stream, width=200))
+    assert said in stream.getvalue()

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -162,3 +163,13 @@ def test_write_atomically_keeps_the_old_content_when_the_disk_refuses(tmp_path, 
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert [item.name for item in tmp_path.iterdir()] == ["out.csv"]
+
+
+def test_a_disk_that_refuses_everything_is_an_environment_problem(tmp_path, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "open", refuse)
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(EnvironmentProblem, match="Read-only"):
+        write_atomically(tmp_path / "out.csv", b"new")

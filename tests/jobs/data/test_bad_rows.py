@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.data.bad_rows import BadRows
+from jobs.data.bad_rows import NOT_UTF8, BadRows
 from jobs.errors import DataError
 
 
@@ -39,3 +39,13 @@ def test_messages_hold_no_control_characters() -> None:
     with pytest.raises(DataError) as caught:
         bad.settle(1)
     assert "\x1b" not in str(caught.value)
+
+
+def test_bytes_that_are_not_utf8_are_told_how_to_convert_them() -> None:
+    bad = BadRows("fail", 0.0)
+    for line in range(1, 4):
+        bad.add("rows.csv", line, NOT_UTF8)
+    with pytest.raises(DataError) as caught:
+        bad.settle(3)
+    assert "iconv -f WINDOWS-1252 -t UTF-8" in str(caught.value)
+    assert "drop" not in str(caught.value)  # nothing would remain

@@ -32,6 +32,11 @@ def test_by_value(tmp_path):
     assert (columns.text, columns.label) == ("what they wrote", "kind")
 
 
+def test_semicolons_in_place_of_commas(tmp_path):
+    columns = found(csv_file(tmp_path, "text;label", [f"{text}, really;x" for text in TEXTS]))
+    assert (columns.text, columns.label) == ("text", "label")
+
+
 def test_what_is_said_wins(tmp_path):
     path = csv_file(tmp_path, "text,title,label,topic", [f"{t},{t} again,a,{i % 2}" for i, t in enumerate(TEXTS)])
     columns = found(path, text="title", label="topic")

@@ -55,6 +55,17 @@ def test_texts_that_look_like_nothing_stay_texts(tmp_path: Path, text: str) -> N
     assert _read(tmp_path / "a.tsv", f"text\tlabel\n{text}\tjoy\n")[0].text == text
 
 
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+def test_a_csv_of_a_spreadsheet_may_have_another_delimiter(tmp_path: Path, delimiter: str) -> None:
+    content = f'"text, long"{delimiter}text{delimiter}label\nx{delimiter}one, "two"{delimiter}joy\n'
+    assert [(row.text, row.labels) for row in _read(tmp_path / "a.csv", content)] == [('one, "two"', "joy")]
+
+
+def test_a_comma_between_names_of_columns_is_the_delimiter(tmp_path: Path) -> None:
+    rows = _read(tmp_path / "a.csv", "text;x,text,label\na;b,c;d|e,joy\n")
+    assert [(row.text, row.labels) for row in rows] == [("c;d|e", "joy")]
+
+
 def test_lines_end_at_line_feeds_only(tmp_path: Path) -> None:
     text = "one\u2028two\u2029three\x0bfour\x0cfive\x1csix\x85seven"
     assert [row.text for row in _read(tmp_path / "a.csv", f"text,label\n{text},joy\n")] == [text]

@@ -30,6 +30,12 @@ def write(path, texts):
     return path
 
 
+def test_a_csv_with_semicolons(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("id;message\n1;one, two\n2;three\n")
+    assert read_texts(path, None, DATA) == ["one, two", "three"]
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".parquet", ".txt"])
 def test_every_form(tmp_path, suffix):
     assert read_texts(write(tmp_path / f"a{suffix}", TEXTS), None, DATA) == TEXTS
@@ -55,3 +61,8 @@ def test_faults(tmp_path, name, content, error, said):
 def test_prepared_as_the_rows_the_cell_was_trained_on():
     data = DataSpec(source="builtin", clean=("urls", "spaces"))
     assert prepared(["see  https://a.b/c now", " \u200b", "https://only.link"], data) == ["see now", None, None]
+
+
+def test_a_column_of_a_file_without_columns_is_refused(tmp_path):
+    with pytest.raises(UserError, match="every line is a text"):
+        read_texts(write(tmp_path / "a.txt", TEXTS), "message", DATA)
