@@ -6,7 +6,6 @@ python benchmarks/profile_step.py --model DIR --data DIR [--cells 12] [--mode bf
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from typing import Any
 
 import torch
 from column import Column, cell_data, model_of, step_cells
+from command_line import add_output, add_source, give, new_parser
 from gemm_peak import gemm_gflops, gemm_peak_gflops
 from machine_facts import machine_facts
 from packed_modes import LivePack, Mode, live_pack, modes_named
@@ -37,9 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     mode = modes_named([options.mode])[0]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = profile_step(options, mode, device)
-    if options.out is not None:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(json.dumps(found, indent=1) if options.json else _text(found))
+    give(found, out=options.out, table=None if options.json else _text)
     return 0
 
 
@@ -172,16 +170,14 @@ def _by_time(item: tuple[str, float]) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder, or tiny:FAMILY")
-    parser.add_argument("--data", required=True, help="data folder or file, or builtin")
+    parser = new_parser(__doc__)
+    add_source(parser)
     parser.add_argument("--cells", type=int, default=12, help="cells in the pack")
     parser.add_argument("--mode", default="bf16-resident-fast")
     parser.add_argument("--steps", type=int, default=10, help="steps measured, and as many profiled")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="small cells, to see that it works")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, help="write the result as JSON")
+    add_output(parser, on_screen=None, in_file="write the result as JSON")
     return parser
 
 
