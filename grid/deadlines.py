@@ -56,4 +56,3 @@ MACHINES = Deadline(variable="FINEGRID_MACHINES_WAIT_S", default_s=600.0)
 """From joining a cluster to the moment when all machines that FINEGRID_MACHINES promises are there."""
 SPLIT = Deadline(variable="FINEGRID_SPLIT_S", default_s=60.0)
 """Work that is worth moving from a running pack to an idle device."""
-ALL = (GRACE, SILENCE, STALL, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, MACHINES, SPLIT)

@@ -141,22 +141,6 @@ NEVER: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
 }
 """Fields that say where something is, how it is shown or what it was made for, not what it is."""
 
-_SPECS: Mapping[str, type] = {
-    "data": DataSpec,
-    "recipe": RecipeSpec,
-    "lora": LoraSpec,
-    "quantization": QuantizationSpec,
-    "ia3": Ia3Spec,
-    "prefix": PrefixSpec,
-    "chain": ChainSpec,
-    "family": FamilySpec,
-    "evaluation": EvaluationSpec,
-    "tuning": TuningSpec,
-    "candidate": CandidateSpec,
-    "model": ModelSpec,
-}
-
-
 _OPTIONAL = ("model", "lora", "quantization", "ia3", "prefix", "chain", "family", "tuning", "candidate")
 """Sections that a cell may do without."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from grid.paths import expanded
 from jobs.errors import ConfigError, Problem, UserError
 from jobs.objects import is_url
-from jobs.spec import RESUMED_KINDS, FailureKind
+from jobs.spec import FailureKind
 from jobs.storage import results_path
 
 ALL_KINDS = "all"
@@ -82,7 +82,3 @@ def is_kinds(text: str) -> bool:
     """True when the text could be the value of --retry-failed."""
     legal = {ALL_KINDS, *map(str, FailureKind)}
     return bool(text) and all(word.strip() in legal for word in text.split(","))
-
-
-WAITING_KINDS = frozenset(FailureKind) - RESUMED_KINDS
-"""Kinds that the same command leaves alone."""

@@ -92,11 +92,6 @@ def width_of(axes: Axes) -> float:
     return float(axes.get_position().width * axes.get_figure(root=True).get_size_inches()[0])  # type: ignore[union-attr]
 
 
-def height_of(axes: Axes) -> float:
-    """Inches from the lower to the upper end of axes."""
-    return float(axes.get_position().height * axes.get_figure(root=True).get_size_inches()[1])  # type: ignore[union-attr]
-
-
 def entitle(axes: Axes, title: str, note: str = "", *, lift: float = 0.0) -> None:
     """A title over axes and those right of them, broken to their width, and a quieter line under it.
 
