@@ -14,6 +14,7 @@ from grid.config import Config, load_config
 from grid.cost_model import CostModel, device_kind
 from grid.data_needs import announce_data
 from grid.data_sizes import DataSizes
+from grid.deadlines import HUB
 from grid.devices import Devices, local_devices
 from grid.estimate import arithmetic_rates
 from grid.expectations import Expectations
@@ -22,7 +23,7 @@ from grid.gpu_table import devices_of
 from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
 from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
-from grid.patience import Patience, declared_budget_s
+from grid.patience import Patience
 from grid.plan import Plan, PlannedCell, make_plan, without
 from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
@@ -187,7 +188,7 @@ def look_ahead(options: RunOptions) -> Outlook:
     if not options.dry_run:
         refuse_if_busy(Layout(root.absolute()))
     states, pins = peek(root)
-    patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
+    patience = Patience(HUB.seconds, on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
     maker = CellMaker(config, resolver)
     outlook = Outlook(
