@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import io
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ import typer
 
 from analysis.aggregate import Key, Pivot, default_axes, pivot
 from analysis.arguments import ResultsArgument
+from analysis.file_names import distinct, slug
 from analysis.heatmap_figure import draw
 from analysis.heatmap_layout import axis_text, key_text
 from analysis.heatmap_standing import Judged, evidence_of, judged_tiles
@@ -28,6 +28,7 @@ DEFAULT_METRICS: Final = ("accuracy", "f1_macro")
 DOTS_PER_INCH: Final = 150
 _MOST_PIXELS: Final = 30_000
 """Longest side of a PNG: readers and the renderer give up at 65,535."""
+_LONGEST_STEM: Final = 100
 _VALIDATION_PREFIX: Final = "val_"
 _TEST_METRICS: Final = ("accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss")
 """Metrics that may be asked for before any cell is done."""
@@ -84,7 +85,7 @@ def draw_chosen(
     rows = rows or [axis for axis in default_rows if axis not in cols]
     cols = cols or [axis for axis in default_cols if axis not in rows]
     chosen = pivot(loaded, metric=name, split=split, row_axes=rows, col_axes=cols)
-    stem = _slug(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}")
+    stem = _file_stem(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}")
     return _save_all(out, iter([_Picture(stem=stem, shown=chosen, title=_title(chosen))]))
 
 
@@ -162,7 +163,7 @@ def _default_figures(results: Results, metric: str, split: str) -> Iterator[_Pic
             continue
         one = pivot(_only(results, rows, key), metric=metric, split=split, row_axes=["num_labels"], col_axes=data_cols)
         name = key_text(rows, key, is_baseline=False)
-        stem = _distinct_stem(f"{_file_metric(metric, split)}-model-{_slug(name)}", stems)
+        stem = distinct(f"{_file_metric(metric, split)}-model-{_file_stem(name)}", stems)
         arm = dict(zip(rows, key, strict=True))
         yield _Picture(
             stem=stem, shown=one, title=f"{_title(one)}\n{name}", judged=judged_tiles(one, evidence, arm=arm)
@@ -221,24 +222,13 @@ def _remove_stale(folder: Path, pattern: str, written: Collection[Path]) -> None
             path.unlink()
 
 
+def _file_stem(text: str) -> str:
+    return slug(text, most=_LONGEST_STEM)
+
+
 def _file_metric(metric: str, split: str) -> str:
     prefix = {"validation": _VALIDATION_PREFIX, "train": "train_"}.get(split, "")
-    return _slug(f"{prefix}{metric}")
-
-
-def _slug(text: str) -> str:
-    """Letters, digits, dot, dash and underscore; long names keep their beginning and end."""
-    slug = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
-    return slug if len(slug) <= 100 else f"{slug[:50]}-{slug[-49:]}"
-
-
-def _distinct_stem(stem: str, taken: set[str]) -> str:
-    number, name = 1, stem
-    while name.lower() in taken:
-        number += 1
-        name = f"{stem}-{number}"
-    taken.add(name.lower())
-    return name
+    return _file_stem(f"{prefix}{metric}")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -25,6 +25,7 @@ from analysis.figures.sizes import plan_size_curves
 from analysis.figures.strategies import plan_strategy_table
 from analysis.figures.thresholds import plan_best_thresholds, plan_threshold_curves
 from analysis.figures.tokens import plan_token_strips
+from analysis.file_names import distinct
 from analysis.style import figure_settings
 from analysis.tables import write_tables
 from jobs.errors import UserError
@@ -102,11 +103,13 @@ def draw_figures(material: Material, folder: Path, only: Sequence[str] = ()) -> 
     for name in chosen_names(only):
         folder.mkdir(parents=True, exist_ok=True)
         written: list[Path] = []
+        stems: set[str] = set()
         reason = ""
         try:
             drawn = FIGURES[name](material)
             for picture in drawn.pictures:
-                written += save_picture(folder, name, picture)
+                stem = distinct(f"{name}-{picture.part}" if picture.part else name, stems)
+                written += save_picture(folder, stem, picture)
             written += write_tables(folder, drawn.tables)
             reason = drawn.note
         except NothingToDraw as nothing:
@@ -115,10 +118,9 @@ def draw_figures(material: Material, folder: Path, only: Sequence[str] = ()) -> 
         yield Outcome(name=name, files=tuple(written), reason=reason)
 
 
-def save_picture(folder: Path, name: str, picture: Drawing) -> list[Path]:
+def save_picture(folder: Path, stem: str, picture: Drawing) -> list[Path]:
     """Write one picture as PNG and SVG; equal input gives equal bytes."""
     figure = figure_of(picture.draw())
-    stem = f"{name}-{picture.part}" if picture.part else name
     paths = []
     for kind in ("png", "svg"):
         path = folder / f"{stem}.{kind}"

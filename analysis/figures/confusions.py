@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from analysis.figures.canvas import SMALL_SIZE, entitle, new_axes, new_panels, styled
 from analysis.figures.evidence import Truth, confusion_of, label_tables, read_truth
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.figures.tiles import TileTexts, draw_tiles, name_tiles, sequential, title_over_names
+from analysis.file_names import slug
 from analysis.lettering import drawable, width_in, wrapped
 from analysis.loading import Results
 

@@ -25,7 +25,8 @@ from analysis.figures.canvas import (
     tick_text,
     tidy,
 )
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.file_names import slug
 from analysis.heatmap_layout import axis_text
 from analysis.style import INK, MetricStyle, metric_style
 

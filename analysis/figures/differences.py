@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from analysis.arms import Point, columns_of
 from analysis.comparing import Comparison, Verdict
 from analysis.figures.canvas import styled
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited, slug
+from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.figures.tiles import TileTexts, diverging, draw_tiles, name_tiles, tile_axes, title_over_names
+from analysis.file_names import slug
 from analysis.lettering import width_in
 from analysis.published import against_published
 

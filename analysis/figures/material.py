@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from matplotlib.axes import Axes
 from analysis.answers import BestArm, best_arms
 from analysis.arms import Estimate, Point, columns_of, estimates
 from analysis.comparing import Comparison
+from analysis.file_names import slug
 from analysis.loading import COST_SPLIT, Results
 from analysis.report_numbers import SPLIT, briefly_named, compared_pairs, main_metric
 from analysis.style import MetricStyle, metric_style
@@ -167,11 +167,41 @@ class Material:
         """The result folder of a cell."""
         return self.results.folders.get(cell_id)
 
+    def keeps(self, cells: Sequence[str], file: str) -> bool:
+        """Whether any of some cells keeps a file."""
+        folders = map(self.folder, cells)
+        return any(folder is not None and (folder / file).is_file() for folder in folders)
 
-def slug(text: str) -> str:
-    """Letters, digits, dot, dash and underscore; long names keep their beginning and end."""
-    found = re.sub(r"[^A-Za-z0-9._]+", "-", text).strip("-.") or "unnamed"
-    return found if len(found) <= 80 else f"{found[:40]}-{found[-39:]}"
+
+def one_an_arm(
+    material: Material,
+    draw: Callable[..., Axes | tuple[Axes, ...]],
+    *,
+    has: Callable[[Sequence[str]], bool],
+    nothing: str,
+    baselines: bool = True,
+) -> Drawn:
+    """One picture for each arm in the column of each dataset with most labels and rows.
+
+    Args:
+        material: the store.
+        draw: takes results, cells and, by name, a title.
+        has: whether some cells hold what is drawn.
+        nothing: what is missing when no arm does.
+        baselines: draw them, too.
+    Raises:
+        NothingToDraw: there is no such arm.
+    """
+    pictures = []
+    for column in material.final_columns:
+        for one in material.arms_in(column, baselines=baselines):
+            if has(one.cells):
+                title = f"{one.arm.title}: {column.title}"
+                drawing = functools.partial(draw, material.results, one.cells, title=title)
+                pictures.append(Drawing(part=slug(title), draw=drawing))
+    if not pictures:
+        raise NothingToDraw(nothing)
+    return limited(pictures, "arms and columns")
 
 
 def limited(pictures: Sequence[Drawing], what: str) -> Drawn:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from analysis.figures.material import MOST_PICTURES, Drawing, Material, limited, slug
+from analysis.figures.material import MOST_PICTURES, Drawing, Material, limited
 from tests.analysis.synthetic import grid_of
 
 
@@ -23,12 +23,6 @@ def test_means_are_over_the_cells_that_have_a_number(single: Material) -> None:
     assert single.cost_of("solo_step_seconds", one.cells) == pytest.approx(0.105)
     assert single.mean_of("accuracy", ["nobody"]) is None
     assert set(single.label_means("f1_label", one.cells)) == {"joy", "anger", "fear", "love"}
-
-
-def test_names_of_files_are_plain_and_short() -> None:
-    assert slug("a/b: 4 labels") == "a-b-4-labels"
-    assert slug("../..") == "unnamed"
-    assert len(slug("x" * 300)) <= 80
 
 
 def test_more_pictures_than_a_name_has_are_counted() -> None:
