@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -91,6 +92,11 @@ class Results:
     @functools.cached_property
     def _places(self) -> Mapping[tuple[str, str], NDArray[np.intp]]:
         return dict(self.metrics.groupby(["split", "name"], sort=False).indices)
+
+
+def is_nothing(value: Any) -> bool:
+    """Whether a value of the tables is missing: None, or what pandas makes of None among numbers."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
 
 
 def load(root: Path | str) -> Results:

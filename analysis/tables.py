@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from analysis.loading import is_nothing
 from jobs.storage import write_atomically
 
 MOST_ROWS_TO_READ: Final = 2_000
@@ -125,7 +125,7 @@ def latex_text(table: Table) -> str:
 
 def shown(value: Any) -> str:
     """A value for people: four significant places, nothing for None."""
-    if _is_nothing(value):
+    if is_nothing(value):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -164,9 +164,5 @@ def _row_of(cells: Sequence[str]) -> str:
 
 
 def _is_number_column(table: Table, index: int) -> bool:
-    values = [row[index] for row in table.rows if not _is_nothing(row[index])]
+    values = [row[index] for row in table.rows if not is_nothing(row[index])]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))
