@@ -39,6 +39,13 @@ def read_done(connection: Connection) -> set[str]:
     return set(connection.execute(sa.select(table.c.cell_id).where(table.c.state == str(CellState.DONE))).scalars())
 
 
+def read_attempts(connection: Connection, cell_id: str) -> tuple[dict[str, Any], ...]:
+    """Every attempt at a cell, oldest first, with all columns."""
+    table = schema.attempts
+    query = sa.select(table).where(table.c.cell_id == cell_id).order_by(table.c.epoch, table.c.attempt)
+    return tuple(dict(row) for row in connection.execute(query).mappings())
+
+
 def read_pins(connection: Connection) -> dict[str, str]:
     """Pinned revisions by name."""
     query = sa.select(schema.pins.c.name, schema.pins.c.revision).order_by(schema.pins.c.name)
