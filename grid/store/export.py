@@ -9,8 +9,8 @@ eval_samples_per_second, peak_memory_bytes, total_flops) stand after `cost_basis
 pack they are attributed, a share of what the pack took, and depend on its neighbours. The solo_ figures come from a
 probe that has the device for itself, stand after `solo_probe`, and are the ones to compare.
 
-A CSV text that begins with one of = + - @ ' or a tab or carriage return would run as a formula in a
-spreadsheet; it gets one leading apostrophe. `plain_text` takes it away again; numbers are never touched.
+A CSV text that would run as a formula in a spreadsheet gets one leading apostrophe, which
+`jobs.spreadsheets.plain_text` takes away again; numbers are never touched.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from grid.store.backup import copy_index
 from grid.store.problems import explained
 from jobs.durable import disk_problem, write_atomically
 from jobs.errors import UserError
+from jobs.spreadsheets import inert
 from jobs.storage import Layout
 
 _IDENTITY: Final = {
@@ -56,7 +57,6 @@ _FROM_COSTS: Final = tuple(name for name, kind in _RESULT.items() if name.starts
 _FROM_PROVENANCE: Final = {"cost_basis": "costs", "solo_probe": "solo_probe"}
 """Columns that stand in the result's JSON, by the key they have there."""
 _PREFIXES: Final = {"test": "", "validation": "val_", "train": "train_"}
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 INDEX_SUFFIX: Final = ".db"
 """A copy of the index itself, whole even while a run goes on."""
@@ -126,11 +126,6 @@ def read_table(root: Path) -> Table:
     return Table(columns=columns, rows=[{name: row.get(name) for name in columns} for row in rows.values()])
 
 
-def plain_text(field: str) -> str:
-    """Undo the protection of a text field read from an exported CSV."""
-    return field[1:] if field[:1] == "'" else field
-
-
 def _cell_rows(connection: Connection) -> dict[str, Row]:
     cells, results = schema.cells, schema.results
     from_results = [results.c[name] for name in _RESULT if name in results.c]
@@ -196,7 +191,7 @@ def _common_type(values: Any) -> type:
 def _csv(table: Table) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_protected(name) for name in table.columns])
+    writer.writerow([inert(name) for name in table.columns])
     columns = [(name, _CSV_TEXTS[kind]) for name, kind in table.columns.items()]
     writer.writerows(
         ["" if (value := row[name]) is None else text(value) for name, text in columns] for row in table.rows
@@ -205,7 +200,7 @@ def _csv(table: Table) -> bytes:
 
 
 def _csv_text(value: Any) -> str:
-    return _protected(value if isinstance(value, str) else json.dumps(value))
+    return inert(value if isinstance(value, str) else json.dumps(value))
 
 
 _CSV_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
@@ -215,10 +210,6 @@ _CSV_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     float: lambda value: repr(float(value)),
 }
 """How values of a column's type are written."""
-
-
-def _protected(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _json(table: Table) -> bytes:
