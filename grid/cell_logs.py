@@ -13,9 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from grid.escape import visible
-from grid.store import schema
-from grid.store.problems import explained
-from grid.store.reading import read_attempts, read_states
+from grid.store.reading import look, read_attempts, read_states
 from grid.store.rows import CellRow
 from jobs.errors import UserError
 from jobs.storage import Layout
@@ -96,13 +94,9 @@ def cell_logs(root: Path, query: str) -> CellLogs:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            cell = find_cell(list(read_states(connection).values()), query)
-            rows = read_attempts(connection, cell.cell_id)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        cell = find_cell(list(read_states(connection).values()), query)
+        rows = read_attempts(connection, cell.cell_id)
     return CellLogs(cell=cell, attempts=tuple(_attempt_log(layout, cell.cell_id, row) for row in rows))
 
 

@@ -29,12 +29,12 @@ from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
-from grid.store import CellRow, Store, peek, schema
+from grid.store import CellRow, Store, peek
 from grid.store.ownership import refuse_if_busy
 from grid.store.places import index_to_read
 from grid.store.postgres import new_server
-from grid.store.problems import explained, other_grid
-from grid.store.reading import read_grid
+from grid.store.problems import other_grid
+from grid.store.reading import look, read_grid
 from grid.terminal import for_people
 from grid.tuning.declared import Declared, declare
 from grid.tuning.forecast import Forecast, forecast
@@ -244,12 +244,8 @@ def check_owner(root: Path, grid: str) -> None:
     """
     if not index_to_read(Layout(root.absolute())).exists():
         return
-    engine = schema.open_read_only(root)
-    try:
-        with explained(Layout(root).index), engine.connect() as connection:
-            found = read_grid(connection)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        found = read_grid(connection)
     if found != grid:
         raise other_grid(Layout(root).name, found, grid)
 

@@ -19,8 +19,7 @@ from grid.cell_logs import find_cell
 from grid.escape import visible
 from grid.single_cell import single_cell_config
 from grid.store import schema
-from grid.store.problems import explained
-from grid.store.reading import read_attempts, read_pins, read_states
+from grid.store.reading import look, read_attempts, read_pins, read_states
 from grid.store.rows import CellRow
 from jobs.errors import UserError
 from jobs.spec import CellState
@@ -144,13 +143,9 @@ def show_cell(root: Path, query: str) -> CellReport:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            cell = find_cell(list(read_states(connection).values()), query)
-            return _report(layout, connection, cell)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        cell = find_cell(list(read_states(connection).values()), query)
+        return _report(layout, connection, cell)
 
 
 def config_of_cell(root: Path, query: str) -> str:

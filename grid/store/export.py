@@ -28,11 +28,10 @@ from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.backup import copy_index
-from grid.store.problems import explained
+from grid.store.reading import look
 from jobs.durable import disk_problem, write_atomically
 from jobs.errors import UserError
 from jobs.spreadsheets import inert
-from jobs.storage import Layout
 
 _IDENTITY: Final = {
     "cell_id": str, "grid": str, "model": str, "strategy": str, "dataset": str, "protocol": str,
@@ -110,14 +109,10 @@ def read_table(root: Path) -> Table:
         UserError: not a results folder.
         EnvironmentProblem: the store is damaged.
     """
-    engine = schema.open_read_only(root)
-    try:
-        # One transaction: a running driver may commit between the two queries.
-        with explained(Layout(root).index), engine.connect() as connection, connection.begin():
-            rows = _cell_rows(connection)
-            metric_names = _add_metrics(connection, rows)
-    finally:
-        engine.dispose()
+    # One transaction: a running driver may commit between the two queries.
+    with look(root) as connection:
+        rows = _cell_rows(connection)
+        metric_names = _add_metrics(connection, rows)
     axes = _add_axes(rows, taken={*_IDENTITY, *_STATE, *_METRICS, *_RESULT, *metric_names})
     extra = [name for name in metric_names if name not in _METRICS]
     columns: dict[str, type] = dict(_IDENTITY)

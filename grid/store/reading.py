@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +16,26 @@ from grid.store.problems import explained
 from grid.store.rows import CellRow
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
+
+
+@contextmanager
+def look(root: Path) -> Iterator[Connection]:
+    """A look at a store in one transaction: all that is seen is of one moment, although a run may be writing.
+
+    Args:
+        root: a results folder.
+    Yields:
+        a connection that can only read.
+    Raises:
+        UserError: not a results folder, or the store has another schema version.
+        EnvironmentProblem: the index is damaged.
+    """
+    engine = schema.open_read_only(root)
+    try:
+        with explained(Layout(root).index), engine.connect() as connection, connection.begin():
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def read_states(connection: Connection) -> dict[str, CellRow]:
@@ -73,12 +95,8 @@ def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
     path = index_to_read(Layout(root.absolute()))
     if not path.exists():
         return {}, {}
-    engine = schema.open_read_only(root)
-    try:
-        with explained(path), engine.connect() as connection:
-            return read_states(connection), read_pins(connection)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        return read_states(connection), read_pins(connection)
 
 
 _STATES: Final = {str(state): state for state in CellState}
