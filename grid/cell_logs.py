@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.text import Text
 
 from grid.escape import visible
-from grid.store.reading import look, read_attempts, read_states
+from grid.store.reading import read_attempts, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.storage import Layout
 

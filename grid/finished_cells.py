@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from grid.cell_logs import find_cell
 from grid.resolve import hash_model_folder
 from grid.store import schema
-from grid.store.reading import look, read_states
+from grid.store.reading import read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.spec import CellState
 from jobs.storage import Layout, read_result

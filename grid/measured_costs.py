@@ -15,7 +15,7 @@ from grid.cost_model import CostModel, Kind, MeasuredPack, kind_of, kind_of_devi
 from grid.expectations import Expectations
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.reading import look
+from grid.store.schema import look
 from jobs.spec import CellSpec, from_json
 from jobs.storage import Layout
 

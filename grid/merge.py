@@ -14,8 +14,9 @@ from rich.text import Text
 
 from grid.escape import visible
 from grid.store.ownership import refuse_if_busy
-from grid.store.reading import look, read_grid
+from grid.store.reading import read_grid
 from grid.store.rebuild import rebuild
+from grid.store.schema import look
 from jobs.durable import disk_problem, sync_folder, verify_folder
 from jobs.errors import UserError
 from jobs.spec import CellResult

@@ -34,7 +34,8 @@ from grid.store.ownership import refuse_if_busy
 from grid.store.places import index_to_read
 from grid.store.postgres import new_server
 from grid.store.problems import other_grid
-from grid.store.reading import look, read_grid
+from grid.store.reading import read_grid
+from grid.store.schema import look
 from grid.terminal import for_people
 from grid.tuning.declared import Declared, declare
 from grid.tuning.forecast import Forecast, forecast

@@ -19,8 +19,9 @@ from grid.cell_logs import find_cell
 from grid.escape import visible
 from grid.single_cell import single_cell_config
 from grid.store import schema
-from grid.store.reading import look, read_attempts, read_pins, read_states
+from grid.store.reading import read_attempts, read_pins, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.spec import CellState
 from jobs.storage import Layout

@@ -20,8 +20,9 @@ from grid.pack_hours import pack_hours
 from grid.store import schema
 from grid.store.lock import Holder
 from grid.store.ownership import current_holder
-from grid.store.reading import look, read_grid, read_states
+from grid.store.reading import read_grid, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from grid.tuning.outcomes import UNSETTLED_KINDS
 from jobs.spec import RESUMED_KINDS, CellState, FailureKind
 from jobs.storage import Layout

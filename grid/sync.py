@@ -13,7 +13,8 @@ from rich.text import Text
 
 from grid.sinks.base import open_sink
 from grid.sinks.feeding import hand_over
-from grid.store.reading import look, read_done
+from grid.store.reading import read_done
+from grid.store.schema import look
 from jobs.errors import EnvironmentProblem, FineGridError, one_line
 from jobs.redaction import redact
 from jobs.storage import Layout, results_of

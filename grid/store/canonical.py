@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
-from grid.store.reading import look, read_grid, read_pins
+from grid.store.reading import read_grid, read_pins
+from grid.store.schema import look
 from jobs.storage import RESULT, Layout, read_manifest
 
 

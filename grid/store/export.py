@@ -28,7 +28,7 @@ from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.backup import copy_index
-from grid.store.reading import look
+from grid.store.schema import look
 from jobs.durable import disk_problem, write_atomically
 from jobs.errors import UserError
 from jobs.spreadsheets import inert

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,30 +10,10 @@ from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.problems import explained
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
-
-
-@contextmanager
-def look(root: Path) -> Iterator[Connection]:
-    """A look at a store in one transaction: all that is seen is of one moment, although a run may be writing.
-
-    Args:
-        root: a results folder.
-    Yields:
-        a connection that can only read.
-    Raises:
-        UserError: not a results folder, or the store has another schema version.
-        EnvironmentProblem: the index is damaged.
-    """
-    engine = schema.open_read_only(root)
-    try:
-        with explained(Layout(root).index), engine.connect() as connection, connection.begin():
-            yield connection
-    finally:
-        engine.dispose()
 
 
 def read_states(connection: Connection) -> dict[str, CellRow]:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.reading import look
+from grid.store.schema import look
 from jobs.spec import CandidateSpec, CellState, FailureKind, from_json
 from jobs.storage import Layout
 
