@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,7 +12,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from analysis.loading import PROVENANCE, Results
+from analysis.loading import PROVENANCE, Results, is_nothing
 
 DATA_AXES: Final = ("dataset", "protocol", "num_labels", "num_samples")
 NAMING_AXES: Final = ("model", "strategy")
@@ -180,7 +179,7 @@ def pivot(results: Results, *, metric: str, split: str, row_axes: Sequence[str],
 
 def ordered(values: Iterable[Any]) -> list[Any]:
     """The distinct values of an axis: numbers ascending with None (all) last, everything else in the order declared."""
-    distinct = list(dict.fromkeys(None if _is_nothing(value) else value for value in values))
+    distinct = list(dict.fromkeys(None if is_nothing(value) else value for value in values))
     given = [value for value in distinct if value is not None]
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in given):
         return sorted(given) + ([None] if None in distinct else [])
@@ -222,7 +221,7 @@ class _Side:
 
     def _on_axis(self, record: Mapping[str, Any], axis: str) -> list[Any]:
         if not record["baseline"] or axis in OWN_AXES:
-            return [None if _is_nothing(record[axis]) else record[axis]]
+            return [None if is_nothing(record[axis]) else record[axis]]
         if not self._naming:
             return self._values[axis] or [None]
         return [record["strategy"] if axis in NAMING_AXES else None]
@@ -235,7 +234,7 @@ def _baseline_values(baselines: Sequence[Mapping[str, Any]], axis: str) -> list[
 def _values(metrics: pd.DataFrame, metric: str, split: str) -> dict[str, tuple[float | None, str | None]]:
     chosen = metrics[(metrics["name"] == metric) & (metrics["split"] == split) & (metrics["label"].fillna("") == "")]
     return {
-        row.cell_id: (None if _is_nothing(row.value) else float(row.value), row.undefined)
+        row.cell_id: (None if is_nothing(row.value) else float(row.value), row.undefined)
         for row in chosen.itertuples(index=False)
     }
 
@@ -276,7 +275,3 @@ def _mixed(done: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
 def _counts(values: Iterable[str]) -> dict[str, int]:
     counted = Counter(values)
     return dict(sorted(counted.items(), key=lambda item: (-item[1], item[0])))
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

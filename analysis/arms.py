@@ -16,7 +16,7 @@ import pandas as pd
 
 from analysis.aggregate import DATA_AXES, ordered
 from analysis.crossed import Parts, share_interval, share_parts, unstacked, with_hidden
-from analysis.loading import Results
+from analysis.loading import Results, is_nothing
 from analysis.predictions import Answers, Predictions, predictions_of
 from analysis.tails import student_t
 
@@ -179,7 +179,7 @@ def estimates_frame(found: Sequence[Estimate]) -> pd.DataFrame:
 
 def _point(cell: Mapping[str, Any], axes: Sequence[str]) -> Point:
     values = (cell[axis] for axis in axes)
-    return Point(axes=tuple(axes), values=tuple(None if isinstance(v, float) and math.isnan(v) else v for v in values))
+    return Point(axes=tuple(axes), values=tuple(None if is_nothing(v) else v for v in values))
 
 
 def _numbers(results: Results, metric: str, split: str) -> dict[str, float]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import matplotlib
-import pandas as pd
 from markupsafe import Markup
 from matplotlib.colors import to_hex
 
@@ -29,7 +28,7 @@ from analysis.figures.evidence import (
     read_truth,
 )
 from analysis.heatmap_layout import axis_text
-from analysis.loading import COST_SPLIT, COSTS, SOLO_COSTS, Results
+from analysis.loading import COST_SPLIT, COSTS, SOLO_COSTS, Results, is_nothing
 from analysis.report_facts import CellFacts, Facts, repeat_command
 from analysis.report_sections import Listing, Row
 from analysis.style import ink_on, metric_style
@@ -190,7 +189,7 @@ def _problem(cell: Mapping[str, Any], folder: Path | None, truth: Truth | None) 
 def _facts(results: Results, cell: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
     """What was declared: every axis that has a value."""
     values = ((axis, cell[axis]) for axis in results.axes)
-    return tuple((axis_text(axis), str(value)) for axis, value in values if not _is_nothing(value))
+    return tuple((axis_text(axis), str(value)) for axis, value in values if not is_nothing(value))
 
 
 def _metrics(numbers: Sequence[Number], truth: Truth | None) -> tuple[Listing | None, Listing | None]:
@@ -221,7 +220,7 @@ def _numbers(caption: str, order: Sequence[str], by_name: Mapping[str, Mapping[s
 
 
 def _number(name: str, value: Any, undefined: Any) -> str:
-    if _is_nothing(value):
+    if is_nothing(value):
         return f"undefined: {undefined or 'no reason given'}"
     return metric_style(name).text(float(value))
 
@@ -247,7 +246,7 @@ def _labels(numbers: Sequence[Number], truth: Truth | None) -> Listing | None:
     present: set[str] = set()
     for split, name, label, value, undefined in numbers:
         if label and ((split == "test" and name in _LABEL_NUMBERS) or name == _THRESHOLD):
-            found[label][name] = "undefined" if _is_nothing(value) else _number(name, value, undefined)
+            found[label][name] = "undefined" if is_nothing(value) else _number(name, value, undefined)
             present.add(name)
     if not found:
         return None
@@ -274,7 +273,7 @@ def _costs(costs: Mapping[str, Any]) -> Listing | None:
     rows = []
     for name in COSTS:
         value = costs.get(name)
-        if value is not None and not _is_nothing(value):
+        if value is not None and not is_nothing(value):
             kind = "alone on the device" if name in SOLO_COSTS else _kind(name)
             rows.append(Row(texts=(axis_text(name.removeprefix("solo_")), metric_style(name).text(float(value)), kind)))
     if not rows:
@@ -313,7 +312,3 @@ def confusion_rules() -> str:
     colours = matplotlib.colormaps["Blues"]
     grounds = [to_hex(colours(step / SHADES)) if step else "#ffffff" for step in range(SHADES + 1)]
     return "\n".join(f".c{i}{{background-color:{g};color:{ink_on(g)}}}" for i, g in enumerate(grounds))
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or bool(pd.isna(value))

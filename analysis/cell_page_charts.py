@@ -14,7 +14,7 @@ from analysis.figures.calibration import METHODS
 from analysis.figures.evidence import Bin, calibration_error
 from analysis.heatmap_layout import axis_text
 from analysis.report_text import visible
-from analysis.style import metric_style, short_number
+from analysis.style import metric_style, tick_text
 
 _WIDTH, _HEIGHT = 260, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 40, 12, 24, 34
@@ -106,7 +106,7 @@ def _grid(y: _Scale, *, is_share: bool) -> Markup:
     mark = Markup(
         '<path d="M{} {}H{}" stroke="#d6d6d6"/><text x="{}" y="{}" text-anchor="end" fill="#5c5c5c">{}</text>'
     )
-    texts = [(tick, f"{100 * tick:.0f}" if is_share else _tick(tick)) for tick in y.ticks]
+    texts = [(tick, f"{100 * tick:.0f}" if is_share else tick_text(tick)) for tick in y.ticks]
     return Markup("").join(
         mark.format(_LEFT, y.place(tick), _WIDTH - _RIGHT, _LEFT - 4, y.place(tick) + 3.5, text) for tick, text in texts
     )
@@ -115,13 +115,9 @@ def _grid(y: _Scale, *, is_share: bool) -> Markup:
 @functools.lru_cache(maxsize=256)
 def _steps(x: _Scale) -> Markup:
     mark = Markup('<text x="{}" y="{}" text-anchor="middle" fill="#5c5c5c">{}</text>')
-    ticks = [mark.format(x.place(tick), _HEIGHT - _BOTTOM + 14, _tick(tick)) for tick in x.ticks]
+    ticks = [mark.format(x.place(tick), _HEIGHT - _BOTTOM + 14, tick_text(tick)) for tick in x.ticks]
     name = mark.format((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 5, "step")
     return Markup("").join([*ticks, name])
-
-
-def _tick(value: float) -> str:
-    return short_number(value) if abs(value) >= 9999.5 else f"{value:.4g}"
 
 
 def _title(text: str) -> Markup:

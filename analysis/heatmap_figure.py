@@ -64,7 +64,7 @@ def draw(pivot: Pivot, *, title: str, judged: Mapping[tuple[Key, Key], Judged] |
     known = judged or {}
     layout = place.lay_out(pivot, style, title=title, judged=known)
     standing = standings_shown(known.values())
-    entries = [_Fitted.of(entry, layout.content_width) for entry in legend_entries(pivot, layout.usual_count, standing)]
+    entries = [_Fitted.of(entry, layout.content_width) for entry in legend_entries(pivot, standing)]
     notes = wrapped("\n".join(footnotes(pivot)), NOTE_SIZE, layout.content_width) if footnotes(pivot) else ""
     numbers = [tile.mean for tile in pivot.tiles.values() if tile.mean is not None]
     grid_bottom = layout.grid_top + layout.grid_height

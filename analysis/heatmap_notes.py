@@ -41,7 +41,7 @@ class LegendEntry:
     """The swatch shows the hatching of arms that cannot be told from the best."""
 
 
-def legend_entries(pivot: Pivot, usual_count: int, standing: Collection[Standing] = ()) -> tuple[LegendEntry, ...]:
+def legend_entries(pivot: Pivot, standing: Collection[Standing] = ()) -> tuple[LegendEntry, ...]:
     """Explain the signs that occur in a figure, and no others."""
     tiles = [pivot.tile(row, col) for row in pivot.rows for col in pivot.cols]
     found = {tile.status for tile in tiles}

@@ -14,11 +14,11 @@ import typer
 
 from analysis.aggregate import Key, Pivot, default_axes, pivot
 from analysis.arguments import ResultsArgument
+from analysis.file_names import distinct, slug
 from analysis.heatmap_figure import draw
 from analysis.heatmap_layout import axis_text, key_text
 from analysis.heatmap_standing import Judged, evidence_of, judged_tiles
 from analysis.loading import COST_SPLIT, COSTS, Results, load
-from analysis.stems import distinct_stem, slug
 from analysis.style import figure_settings, metric_style
 from jobs.errors import EnvironmentProblem, FineGridError, UserError
 from jobs.storage import Layout, write_atomically
@@ -28,8 +28,7 @@ DEFAULT_METRICS: Final = ("accuracy", "f1_macro")
 DOTS_PER_INCH: Final = 150
 _MOST_PIXELS: Final = 30_000
 """Longest side of a PNG: readers and the renderer give up at 65,535."""
-_MOST_LETTERS: Final = 100
-"""Of the name of a file, or of a model in it."""
+_LONGEST_STEM: Final = 100
 _VALIDATION_PREFIX: Final = "val_"
 _TEST_METRICS: Final = ("accuracy", "balanced_accuracy", "f1_macro", "f1_micro", "f1_weighted", "loss")
 """Metrics that may be asked for before any cell is done."""
@@ -86,7 +85,7 @@ def draw_chosen(
     rows = rows or [axis for axis in default_rows if axis not in cols]
     cols = cols or [axis for axis in default_cols if axis not in rows]
     chosen = pivot(loaded, metric=name, split=split, row_axes=rows, col_axes=cols)
-    stem = slug(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}", most=_MOST_LETTERS)
+    stem = _file_stem(f"{_file_metric(name, split)}-{'-'.join(rows)}-by-{'-'.join(cols)}")
     return _save_all(out, iter([_Picture(stem=stem, shown=chosen, title=_title(chosen))]))
 
 
@@ -164,7 +163,7 @@ def _default_figures(results: Results, metric: str, split: str) -> Iterator[_Pic
             continue
         one = pivot(_only(results, rows, key), metric=metric, split=split, row_axes=["num_labels"], col_axes=data_cols)
         name = key_text(rows, key, is_baseline=False)
-        stem = distinct_stem(f"{_file_metric(metric, split)}-model-{slug(name, most=_MOST_LETTERS)}", stems)
+        stem = distinct(f"{_file_metric(metric, split)}-model-{_file_stem(name)}", stems)
         arm = dict(zip(rows, key, strict=True))
         yield _Picture(
             stem=stem, shown=one, title=f"{_title(one)}\n{name}", judged=judged_tiles(one, evidence, arm=arm)
@@ -223,9 +222,13 @@ def _remove_stale(folder: Path, pattern: str, written: Collection[Path]) -> None
             path.unlink()
 
 
+def _file_stem(text: str) -> str:
+    return slug(text, most=_LONGEST_STEM)
+
+
 def _file_metric(metric: str, split: str) -> str:
     prefix = {"validation": _VALIDATION_PREFIX, "train": "train_"}.get(split, "")
-    return slug(f"{prefix}{metric}", most=_MOST_LETTERS)
+    return _file_stem(f"{prefix}{metric}")
 
 
 def _nearest(name: str, known: Collection[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -93,6 +94,11 @@ class Results:
         return dict(self.metrics.groupby(["split", "name"], sort=False).indices)
 
 
+def is_nothing(value: Any) -> bool:
+    """Whether a value of the tables is missing: None, or what pandas makes of None among numbers."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
 def load(root: Path | str) -> Results:
     """Read the index of a results folder; works beside a running driver and on read-only media.
 
@@ -105,18 +111,14 @@ def load(root: Path | str) -> Results:
         EnvironmentProblem: the index is damaged.
     """
     root = results_path(str(root))
-    engine = schema.open_read_only(root)
-    try:
-        # One transaction: cells and metrics are of the same moment although a run may be writing.
-        with engine.connect() as connection, connection.begin():
-            name = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one()
-            cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
-            known = {cell["cell_id"] for cell in cells}
-            rows = connection.execute(sa.select(schema.results)).mappings()
-            done = [row for row in rows if row["cell_id"] in known]
-            numbers = _metrics_table(_stored_metrics(connection, known), [_cost_metrics(done)])
-    finally:
-        engine.dispose()
+    # One transaction: cells and metrics are of the same moment although a run may be writing.
+    with schema.look(root) as connection:
+        name = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one()
+        cells = [_cell(row) for row in connection.execute(_cells_query()).mappings()]
+        known = {cell["cell_id"] for cell in cells}
+        rows = connection.execute(sa.select(schema.results)).mappings()
+        done = [row for row in rows if row["cell_id"] in known]
+        numbers = _metrics_table(_stored_metrics(connection, known), [_cost_metrics(done)])
     layout = Layout(root)
     folders = {row["cell_id"]: layout.cell(row["cell_id"]) / PurePosixPath(row["folder"]).name for row in done}
     if (mirror := layout.mirror) is not None:

@@ -55,12 +55,8 @@ def read_estimates(root: Path) -> tuple[CostEstimate, ...]:
     kept = (results.c.epoch, results.c.costs_json, results.c.counts_json)
     query = sa.select(*columns, *kept).join(results, results.c.cell_id == cells.cell_id)
     query = query.where(cells.model.is_not(None), cells.retired.is_(False)).order_by(cells.position, cells.cell_id)
-    engine = schema.open_read_only(root)
-    try:
-        with engine.connect() as connection:
-            rows = connection.execute(query).mappings().all()
-    finally:
-        engine.dispose()
+    with schema.look(root) as connection:
+        rows = connection.execute(query).mappings().all()
     found = (_estimate(row, planned.get((row["epoch"], row["cell_id"]))) for row in rows)
     return tuple(one for one in found if one is not None)
 

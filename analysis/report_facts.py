@@ -82,19 +82,15 @@ def read_facts(root: Path) -> Facts:
         UserError: no store there, or one of another schema version.
         EnvironmentProblem: the index is damaged.
     """
-    engine = schema.open_read_only(root)
-    try:
-        with engine.connect() as connection, connection.begin():
-            cells = list(connection.execute(sa.select(schema.cells).where(~schema.is_candidate)).mappings())
-            done = list(connection.execute(sa.select(schema.results)).mappings())
-            last = connection.execute(
-                sa.select(schema.runs.c.config_json).order_by(schema.runs.c.epoch.desc()).limit(1)
-            ).scalar()
-            pins = list(connection.execute(sa.select(schema.pins.c.name, schema.pins.c.revision)))
-            tries = list(connection.execute(sa.select(schema.attempts)).mappings())
-            tuned = read_tuned(connection)
-    finally:
-        engine.dispose()
+    with schema.look(root) as connection:
+        cells = list(connection.execute(sa.select(schema.cells).where(~schema.is_candidate)).mappings())
+        done = list(connection.execute(sa.select(schema.results)).mappings())
+        last = connection.execute(
+            sa.select(schema.runs.c.config_json).order_by(schema.runs.c.epoch.desc()).limit(1)
+        ).scalar()
+        pins = list(connection.execute(sa.select(schema.pins.c.name, schema.pins.c.revision)))
+        tries = list(connection.execute(sa.select(schema.attempts)).mappings())
+        tuned = read_tuned(connection)
     revisions = {name: revision for name, revision in pins}
     return replace(facts_from(cells, done, config_json=last, pins=revisions, attempts=tries), tuned=tuned)
 

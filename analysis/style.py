@@ -93,6 +93,11 @@ def short_number(value: float) -> str:
     return f"{value:.3f}" if size < 1 else f"{value:.2f}" if size < 10 else f"{value:.1f}"
 
 
+def tick_text(value: float) -> str:
+    """A number on a scale: 0.5, 20, 10k, 1e-05."""
+    return short_number(value) if abs(value) >= 9999.5 else f"{value:.4g}"
+
+
 def short_setting(value: float) -> str:
     """A setting as people write it: 0.1, 1e-4, 2.5e-5."""
     if value and abs(value) < 1e-2:

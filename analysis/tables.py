@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from analysis.loading import is_nothing
+from jobs.spreadsheets import inert
 from jobs.storage import write_atomically
 
 MOST_ROWS_TO_READ: Final = 2_000
 _ENDINGS: Final = ("csv", "md", "tex")
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""A text that begins with one of these is a formula to a spreadsheet."""
 _MARKDOWN: Final = r"\`*_{}[]<>#|~&!()"
 _LATEX: Final = {
     "\\": r"\textbackslash{}",
@@ -95,7 +94,7 @@ class _CsvTexts(dict[str, str]):
 
     def __missing__(self, text: str) -> str:
         file = io.StringIO()
-        csv.writer(file, lineterminator="\n").writerow([_inert(text), ""])
+        csv.writer(file, lineterminator="\n").writerow([_field(text), ""])
         self[text] = found = file.getvalue().removesuffix(",\n")
         return found
 
@@ -125,7 +124,7 @@ def latex_text(table: Table) -> str:
 
 def shown(value: Any) -> str:
     """A value for people: four significant places, nothing for None."""
-    if _is_nothing(value):
+    if is_nothing(value):
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -136,10 +135,9 @@ def _bold(text: str, form: str, is_best: bool) -> str:
     return form.format(text) if is_best and text else text
 
 
-def _inert(text: str) -> str:
+def _field(text: str) -> str:
     """The text with an apostrophe before what a spreadsheet would compute, and without signs that break a row."""
-    flat = text.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n")
-    return f"'{flat}" if flat.lstrip(" ").startswith(_FORMULA) or flat.startswith(_FORMULA) else flat
+    return inert(text.replace("\x00", "").replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _markdown(text: str) -> str:
@@ -164,9 +162,5 @@ def _row_of(cells: Sequence[str]) -> str:
 
 
 def _is_number_column(table: Table, index: int) -> bool:
-    values = [row[index] for row in table.rows if not _is_nothing(row[index])]
+    values = [row[index] for row in table.rows if not is_nothing(row[index])]
     return bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _is_nothing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from command_line import add_output, add_source, give, new_parser, say
 from estimates_table import table
 from machine_facts import machine_facts
 
@@ -105,10 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 0."""
     options = _parser().parse_args(arguments)
     found = measure(options)
-    text = json.dumps(found, indent=1)
-    if options.out is not None:
-        options.out.write_text(text + "\n", "utf-8")
-    print(text if options.json else table(found))
+    give(found, out=options.out, table=None if options.json else table)
     return 0
 
 
@@ -193,7 +191,7 @@ def _planned(bench: Bench, group: Group, when: str, store: Path | None = None) -
     started = time.monotonic()
     plan = json.loads(bench.command(group, "--dry-run", store=store))
     seconds = time.monotonic() - started
-    _say(f"planned {when}: {group.name}, {seconds:.1f} s, about {plan['estimated_seconds']:.0f} s")
+    say(f"planned {when}: {group.name}, {seconds:.1f} s, about {plan['estimated_seconds']:.0f} s")
     kept.parent.mkdir(exist_ok=True)
     kept.write_text(json.dumps({**plan, "planning_seconds": round(seconds, 2)}), "utf-8")
     return _planned(bench, group, when)
@@ -202,7 +200,7 @@ def _planned(bench: Bench, group: Group, when: str, store: Path | None = None) -
 def _run(bench: Bench, group: Group) -> None:
     started = time.monotonic()
     bench.command(group, "--yes")
-    _say(f"ran {group.name}: {time.monotonic() - started:.1f} s")
+    say(f"ran {group.name}: {time.monotonic() - started:.1f} s")
 
 
 def _compared(
@@ -303,19 +301,13 @@ def _errors(pairs: Iterable[tuple[float, float]]) -> dict[str, float]:
     }
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder, or tiny-FAMILY")
-    parser.add_argument("--data", required=True, help="folder of GoEmotions, or builtin")
+    parser = new_parser(__doc__)
+    add_source(parser, model="model folder, or tiny-FAMILY", data="folder of GoEmotions, or builtin")
     parser.add_argument("--ray", action="store_true", help="packs side by side under Ray; default: --local")
     parser.add_argument("--folder", type=Path, help="keep everything here; the same command again goes on")
     parser.add_argument("--quick", action="store_true", help="a few small cells, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--out", type=Path, help="write the JSON to a file as well")
+    add_output(parser)
     return parser
 
 

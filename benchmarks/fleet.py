@@ -9,7 +9,6 @@ planner believes: a factor a model, noise a cell, and cells that stop early. Not
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import json
 import random
@@ -20,6 +19,8 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from command_line import new_parser
 
 from grid.cells import declared_cells
 from grid.config import check_document
@@ -322,7 +323,7 @@ def table(outcomes: Sequence[Outcome]) -> str:
 
 def main() -> None:
     """Simulate, print the table, keep the figures."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--cells", type=int, default=10_000)
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 8, 64])
     parser.add_argument("--seeds", type=int, default=3)

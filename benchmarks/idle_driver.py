@@ -32,7 +32,7 @@ class Watch:
 
     def now_s(self) -> float:
         """Seconds since the kernel started this process."""
-        return time.time() - self._process.create_time()
+        return time.time() - float(self._process.create_time())
 
     def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, with its start and end in the record."""
@@ -85,7 +85,7 @@ class Watch:
 
 def _cpu_s(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def main() -> None:

@@ -69,5 +69,11 @@ def result(packed: PackedCell) -> CellResult:
 
 
 def _say(pack: PackSpec, packed: PackedCell, kind: EventKind, /, **data: object) -> Event:
-    ids = {"cell_id": packed.cell.cell_id, "epoch": packed.epoch, "attempt": packed.attempt}
-    return Event(kind=kind, pack_id=pack.pack_id, data=data, **ids)
+    return Event(
+        kind=kind,
+        pack_id=pack.pack_id,
+        cell_id=packed.cell.cell_id,
+        epoch=packed.epoch,
+        attempt=packed.attempt,
+        data=data,
+    )

@@ -12,12 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from importlib import metadata
@@ -25,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command_line import add_output, give, new_parser, say, working_folder
 from machine_facts import machine_facts
 from orchestration_table import table
 
@@ -55,10 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print; 0 when every aim is met."""
     options = _parser().parse_args(arguments)
     found = measure(options)
-    text = json.dumps(found, indent=1)
-    if options.out is not None:
-        options.out.write_text(text + "\n", "utf-8")
-    print(text if options.json else table(found))
+    give(found, out=options.out, table=None if options.json else table)
     return 0 if all(is_met is not False for is_met in found["met"].values()) else 1
 
 
@@ -69,8 +65,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         plain JSON values.
     """
     facts = machine_facts()
-    folder = Path(tempfile.mkdtemp(prefix="finegrid-bench-", dir=options.folder))
-    try:
+    with working_folder(options.folder) as folder:
         small = max(options.cells // 10, 1)
         runs = {str(cells): run_grid(folder, cells) for cells in dict.fromkeys((small, options.cells))}
         again = run_grid(folder, small, name=f"{small}-again")
@@ -82,8 +77,6 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             **measure_reading(folder, options.cells, options.repeats),
             "disk": {"file_system": filesystem_type(folder), "fsync_ms": _fsync_ms(folder)},
         }
-    finally:
-        shutil.rmtree(folder)
     return (
         _summary(found, (runs[str(small)], again), runs[str(options.cells)])
         | found
@@ -159,7 +152,7 @@ def run_grid(folder: Path, cells: int, *, name: str = "") -> dict[str, Any]:
     Returns:
         what it cost; see `benchmarks/README.md`.
     """
-    _say(f"a run of {cells:,} cells")
+    say(f"a run of {cells:,} cells")
     name = name or str(cells)
     config, record_path = config_of(folder, cells), folder / f"{name}-record.json"
     load = os.getloadavg()[0]
@@ -184,7 +177,7 @@ def run_grid(folder: Path, cells: int, *, name: str = "") -> dict[str, Any]:
         "other_cpu_ms_per_cell": {name: s / cells * 1e3 for name, s in sorted(record["children_cpu_s"].items())},
         **slopes(record["samples"], cells),
     }
-    _say(f"  {found['ms_per_cell']:.1f} ms a cell, {wall_s:.0f} s in all")
+    say(f"  {found['ms_per_cell']:.1f} ms a cell, {wall_s:.0f} s in all")
     return found
 
 
@@ -231,7 +224,7 @@ def measure_raw(trials: int) -> dict[str, Any]:
     """Ray Tune as it comes, one trial a cell: a function trainable, and a class trainable that reuses its processes."""
     found: dict[str, Any] = {}
     for name, options in (("function", []), ("class_reuse_actors", ["--reuse-actors"])):
-        _say(f"raw Ray Tune, {trials} trials: {name}")
+        say(f"raw Ray Tune, {trials} trials: {name}")
         load = os.getloadavg()[0]
         done = _python([str(HERE / "raw_tune.py"), str(trials), *options])
         found[name] = json.loads(done.stdout.splitlines()[-1]) | {"load_average_1min": round(load, 2)}
@@ -244,7 +237,7 @@ def measure_reading(folder: Path, cells: int, repeats: int) -> dict[str, Any]:
     record = folder / "again.json"
     again = ["-m", "grid.run", str(config), "--results", str(results), "--yes"]
     fresh = ["-m", "grid.run", str(config), "--results", str(folder / "none"), "--yes", "--dry-run", "--json"]
-    _say("planning, status and export")
+    say("planning, status and export")
     _python([str(HERE / "idle_driver.py"), str(record), *again[2:]])
     unfinished = declare_only(folder, config)
     status, export = ["-m", "grid.cli", "status"], ["-m", "grid.cli", "export"]
@@ -326,18 +319,15 @@ def _fsync_ms(folder: Path) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--cells", type=int, default=10_000, help="cells of the large grid; a tenth in the small one")
     parser.add_argument("--raw-trials", type=int, default=200, help="trials of raw Ray Tune; 0: leave it out")
     parser.add_argument("--repeats", type=int, default=3, help="of the commands that only read")
     parser.add_argument("--folder", type=Path, help="where to make and remove the results; default: the system's")
-    parser.add_argument("--json", action="store_true", help="print the whole result instead of a table")
-    parser.add_argument("--out", type=Path, help="also write the whole result here")
+    add_output(
+        parser, on_screen="print the whole result instead of a table", in_file="also write the whole result here"
+    )
     return parser
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -116,8 +116,7 @@ def run_column(column: Column, mode: Mode, *, device: str, threads: int, reload_
                 raise RuntimeError(f"a pack's process ended with {process.wait()} before it was ready")
         started = time.perf_counter()
         for process in processes:
-            process.stdin.write("go\n")  # type: ignore[union-attr]
-            process.stdin.flush()  # type: ignore[union-attr]
+            print("go", file=process.stdin, flush=True)
         answers = [json.loads(_line(process) or "null") for process in processes]
         seconds = time.perf_counter() - started
         if failed := [process.wait() for process in processes if process.wait() != 0]:

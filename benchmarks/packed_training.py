@@ -9,7 +9,6 @@ the repeats, for bf16-resident-fast and bf16-resident-exact. `benchmarks/README.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import warnings
@@ -20,6 +19,7 @@ import numpy as np
 import torch
 from agreement import measure_agreement
 from column import Column, make_column, spread, steps_of
+from command_line import add_output, add_source, give, new_parser, say
 from machine_facts import machine_facts
 from packed_modes import ALL_MODES, ColumnRun, Mode, modes_named, run_column
 from prepared import Prepared, prepare_column
@@ -40,10 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning, module="transformers.*")
     torch.set_num_threads(options.threads)
     found = measure(options)
-    text = json.dumps(found, indent=1)
-    if options.out is not None:
-        options.out.write_text(text + "\n", "utf-8")
-    print(text if options.json else table(found))
+    give(found, out=options.out, table=None if options.json else table)
     return 0
 
 
@@ -65,13 +62,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         _warm_up(options, device, cache)
     for repeat in range(options.repeats):
         for name in _order(list(runs), repeat):
-            _say(f"repeat {repeat + 1} of {options.repeats}: {name}")
+            say(f"repeat {repeat + 1} of {options.repeats}: {name}")
             if name == BASELINE:
                 runs[name].append(run_baseline(column, timed, start, device=device, threads=options.threads))
             else:
                 mode = modes_named([name])[0]
                 runs[name].append(_packed(column, mode, options, device))
-            _say(f"  {runs[name][-1].seconds:.1f} s, and {runs[name][-1].load_seconds:.1f} s loading")
+            say(f"  {runs[name][-1].seconds:.1f} s, and {runs[name][-1].load_seconds:.1f} s loading")
     compared = _agreement(column, modes, options, device, cache)
     return _summary(column, start, runs, modes, timed_cells=len(timed)) | {
         "agreement": compared,
@@ -104,7 +101,7 @@ def _agreement(
     exact_types = tuple(mode for mode in modes if mode.precision == "fp32")
     if not exact_types or options.agreement_cells == 0:
         return {}
-    _say("comparing predictions without dropout")
+    say("comparing predictions without dropout")
     cells = options.agreement_cells or len(column.cells)
     return measure_agreement(column, exact_types, cells=cells, device=device, threads=options.threads, cache=cache)
 
@@ -204,14 +201,9 @@ def table(found: dict[str, Any]) -> str:
     return "\n".join([*lines, "", "\\* of test predictions, against the baseline, both trained without dropout."])
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder, or tiny:FAMILY")
-    parser.add_argument("--data", required=True, help="data folder or file, or builtin")
+    parser = new_parser(__doc__)
+    add_source(parser)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument(
         "--modes", default="all", help="comma-separated, of: " + " ".join(mode.name for mode in ALL_MODES)
@@ -227,8 +219,7 @@ def _parser() -> argparse.ArgumentParser:
         "--reload-check", action="store_true", help="have FineGrid reload every exported cell, within its time"
     )
     parser.add_argument("--quick", action="store_true", help="4 small cells, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
-    parser.add_argument("--out", type=Path, help="write the JSON to a file as well")
+    add_output(parser)
     return parser
 
 

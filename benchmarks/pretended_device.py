@@ -62,7 +62,7 @@ class OnDevice(Tensor):
     @staticmethod
     def __new__(cls, raw: Tensor) -> OnDevice:
         """Wrap numbers."""
-        made: OnDevice = torch.Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+        made: OnDevice = torch.Tensor._make_wrapper_subclass(
             cls,
             raw.size(),
             strides=raw.stride(),
@@ -73,7 +73,7 @@ class OnDevice(Tensor):
         made.raw = raw
         return made
 
-    @property
+    @property  # type: ignore[override]
     def data(self) -> OnDevice:
         """The same numbers outside of autograd; what is assigned replaces them."""
         return OnDevice(self.raw.detach())
@@ -91,11 +91,13 @@ class OnDevice(Tensor):
         """Where its numbers are."""
         return self.raw.data_ptr()
 
-    def __repr__(self, **_: Any) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         return f"OnDevice({self.raw})"
 
     @classmethod
-    def __torch_dispatch__(cls, op: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, op: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         """Compute on the host what was asked of the device."""
         return _run(op, args, kwargs or {})
 
@@ -112,8 +114,8 @@ class _Hook(_DummyPrivateUse1Hook):
 
 _setup_privateuseone_for_python_backend(NAME, _Backend(), _Hook())
 DEVICE = torch.device(NAME, 0)
-_library = torch.library.Library("_", "IMPL")
-_library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")
+_library = torch.library.Library("_", "IMPL")  # type: ignore[no-untyped-call]
+_library.fallback(lambda op, *args, **kwargs: _run(op, args, kwargs), "PrivateUse1")  # type: ignore[no-untyped-call]
 _open: list[Traffic] = []
 _lock = threading.Lock()
 

@@ -6,7 +6,7 @@ python benchmarks/profile_step.py --model DIR --data DIR [--cells 12] [--mode bf
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import statistics
 import sys
 import tempfile
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from column import Column, cell_data, model_of, step_cells
+from command_line import add_output, add_source, give, new_parser
 from gemm_peak import gemm_gflops, gemm_peak_gflops
 from machine_facts import machine_facts
 from packed_modes import LivePack, Mode, live_pack, modes_named
@@ -37,9 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     mode = modes_named([options.mode])[0]
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found = profile_step(options, mode, device)
-    if options.out is not None:
-        options.out.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-    print(json.dumps(found, indent=1) if options.json else _text(found))
+    give(found, out=options.out, table=None if options.json else _text)
     return 0
 
 
@@ -69,12 +68,11 @@ def _measure(live: LivePack, base: Base, options: argparse.Namespace, mode: Mode
     before = live.tokens_trained()
     seconds = [_timed(live, base) for _ in range(options.steps)]
     tokens = (live.tokens_trained() - before) / options.steps
-    with FlopCounterMode(display=False) as counter:
-        live.step(side_by_side=False)
+    gflop = step_gflop(live)
     groups, operator_calls = _profiled(live, base, options.steps)
     torch.set_num_threads(options.threads)  # exact engines work with one thread each; the peak is the whole machine's
     dtype, device = base.compute.dtype, base.compute.device
-    step_s, gflop = statistics.median(seconds), counter.get_total_flops() / 1e9
+    step_s = statistics.median(seconds)
     peak = gemm_peak_gflops(dtype, device)
     floor_s = _gemm_floor_s(base, round(tokens))
     return {
@@ -94,6 +92,23 @@ def _measure(live: LivePack, base: Base, options: argparse.Namespace, mode: Mode
         "operator_calls_per_step": operator_calls,
         "shares": [asdict(share) for share in groups],
     }
+
+
+def step_gflop(live: LivePack) -> float:
+    """Make one step and count its arithmetic, all matrix products forward and backward, in GFLOP."""
+    with FlopCounterMode(display=False, custom_mapping=_library_products()) as counter:
+        live.step(side_by_side=False)
+    return float(counter.get_total_flops()) / 1e9
+
+
+def _library_products() -> dict[Any, Any]:
+    """Products with frozen weights that torch's counter does not know: reordered bf16 weights, 4-bit weights."""
+    operators = ((torch.ops.mkldnn, "_linear_pointwise"), (torch.ops.bitsandbytes, "gemm_4bit"))
+    return {getattr(library, name): _product_flop for library, name in operators if hasattr(library, name)}
+
+
+def _product_flop(inputs: torch.Size, *_: Any, out_shape: torch.Size, **__: Any) -> int:
+    return 2 * math.prod(out_shape) * inputs[-1]
 
 
 def _timed(live: LivePack, base: Base) -> float:
@@ -172,16 +187,14 @@ def _by_time(item: tuple[str, float]) -> float:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="model folder, or tiny:FAMILY")
-    parser.add_argument("--data", required=True, help="data folder or file, or builtin")
+    parser = new_parser(__doc__)
+    add_source(parser)
     parser.add_argument("--cells", type=int, default=12, help="cells in the pack")
     parser.add_argument("--mode", default="bf16-resident-fast")
     parser.add_argument("--steps", type=int, default=10, help="steps measured, and as many profiled")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--quick", action="store_true", help="small cells, to see that it works")
-    parser.add_argument("--json", action="store_true")
-    parser.add_argument("--out", type=Path, help="write the result as JSON")
+    add_output(parser, on_screen=None, in_file="write the result as JSON")
     return parser
 
 

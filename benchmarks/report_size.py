@@ -12,18 +12,17 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import os
 import shutil
 import sqlite3
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+from command_line import give, new_parser, say, working_folder
 from finished_store import make_store
 from machine_facts import machine_facts
 
@@ -38,24 +37,17 @@ MOST_PAGED_CELLS = 500
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print JSON; 0 when every aim is met."""
     options = _parser().parse_args(arguments)
-    folder = Path(tempfile.mkdtemp(prefix="finegrid-bench-", dir=options.folder))
-    try:
+    with working_folder(options.folder, is_kept=options.keep) as folder:
         stores = list(options.store)
         if options.cells:
             made = folder / "store"
             began_s = time.perf_counter()
             make_store(made, options.cells)
-            print(f"made a store in {time.perf_counter() - began_s:.0f} s: {made}", file=sys.stderr)
+            say(f"made a store in {time.perf_counter() - began_s:.0f} s: {made}")
             stores.append(made)
         found: dict[str, Any] = {"stores": [measure(store, folder / "out", options.repeats) for store in stores]}
-    finally:
-        if not options.keep:
-            shutil.rmtree(folder)
     found |= machine_facts()
-    text = json.dumps(found, indent=1)
-    if options.out is not None:
-        options.out.write_text(text + "\n", "utf-8")
-    print(text)
+    give(found, out=options.out)
     return 0 if all(all(one["met"].values()) for one in found["stores"]) else 1
 
 
@@ -113,7 +105,7 @@ def _counts(store: Path) -> tuple[int, int]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--cells", type=int, default=10_000, help="of the store that is made; 0: none")
     parser.add_argument("--store", type=Path, action="append", default=[], help="a store that is there already")
     parser.add_argument("--repeats", type=int, default=3)

@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from column import Column, cell_data, model_of, step_cells
+from command_line import add_source
 from packed_modes import LivePack, live_pack, modes_named
 from prepared import model_folder
 from random_bases import random_cells, random_rows
@@ -150,8 +151,7 @@ def _cells_and_rows(options: argparse.Namespace, count: int) -> tuple[tuple[Cell
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--model", help="model folder, or tiny:FAMILY")
-    parser.add_argument("--data", help="data folder or file, or builtin")
+    add_source(parser, is_required=False)
     parser.add_argument("--random-folder", type=Path, help="instead: a folder written by random_bases")
     parser.add_argument("--mode", required=True, help=f"a packed mode, or {TRAINER}")
     parser.add_argument("--counts", required=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 import matplotlib
 import torch
+from command_line import add_output, add_source, give, new_parser, say
 from machine_facts import machine_facts
 from packed_modes import modes_named
 from random_bases import SIZES, build_random_base
@@ -38,12 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("either --model and --data, or --random")
     torch.set_num_threads(options.threads)
     found = measure(options)
+    out = None if options.out is None else Path(f"{options.out}.json")
+    give(found, out=out, table=None if options.json else table)
     if options.out is not None:
-        prefix = str(options.out)
-        Path(f"{prefix}.json").write_text(json.dumps(found, indent=1) + "\n", "utf-8")
-        Path(f"{prefix}.md").write_text(table(found) + "\n", "utf-8")
-        draw(found, Path(f"{prefix}.png"))
-    print(json.dumps(found, indent=1) if options.json else table(found))
+        Path(f"{options.out}.md").write_text(table(found) + "\n", "utf-8")
+        draw(found, Path(f"{options.out}.png"))
     return 1 if any("failed" in mode for mode in found["modes"]) else 0
 
 
@@ -73,7 +73,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _probe(name: str, source: list[str], options: argparse.Namespace) -> dict[str, Any]:
-    print(name, file=sys.stderr, flush=True)
+    say(name)
     settings = ["--mode", name, "--counts", options.counts, "--steps", str(options.steps)]
     settings += ["--threads", str(options.threads), *(["--quick"] if options.quick else [])]
     command = [sys.executable, str(HERE / "step_probe.py"), *source, *settings]
@@ -142,9 +142,8 @@ def draw(found: dict[str, Any], path: Path) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="model folder, or tiny:FAMILY")
-    parser.add_argument("--data", help="data folder or file, or builtin")
+    parser = new_parser(__doc__)
+    add_source(parser, is_required=False)
     parser.add_argument("--random", choices=sorted(SIZES), help="random weights of this model's true size instead")
     parser.add_argument("--counts", default=COUNTS, help=f"numbers of cells, comma-separated; default {COUNTS}")
     parser.add_argument("--modes", default="all", help="packed modes, comma-separated, or all")
@@ -152,8 +151,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--timeout-s", type=float, default=1800.0, help="for one mode")
     parser.add_argument("--quick", action="store_true", help="small cells, to see that it works")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--out", type=Path, help="write PREFIX.json, PREFIX.md and PREFIX.png")
+    add_output(
+        parser, on_screen="print JSON instead of the table", in_file="write PREFIX.json, PREFIX.md and PREFIX.png"
+    )
     return parser
 
 

@@ -9,13 +9,9 @@ again, so that whatever happens hits both. Results are published beforehand, uns
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import shutil
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+from command_line import give, new_parser, working_folder
 from idle_trial import result
 from orchestration import config_of
 
@@ -93,17 +90,14 @@ def _open(folder: Path, count: int) -> Side:
 
 def main() -> int:
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__)
     parser.add_argument("--cells", type=int, default=10_000, help="of the large store")
     parser.add_argument("--rounds", type=int, default=20, help=f"the small store has {TIMED} cells for each")
     parser.add_argument("--folder", type=Path, help="where to make and remove the stores; default: the system's")
     options = parser.parse_args()
-    folder = Path(tempfile.mkdtemp(prefix="finegrid-bench-", dir=options.folder))
-    try:
+    with working_folder(options.folder) as folder:
         found = measure(options.cells, options.rounds, folder)
-    finally:
-        shutil.rmtree(folder)
-    print(json.dumps(found | {"load_average_1min": round(os.getloadavg()[0], 2)}, indent=1))
+    give(found | {"load_average_1min": round(os.getloadavg()[0], 2)})
     return 0
 
 

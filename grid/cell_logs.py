@@ -9,16 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import sqlalchemy as sa
 from rich.console import Console
 from rich.text import Text
-from sqlalchemy.engine import Connection
 
 from grid.escape import visible
-from grid.store import schema
-from grid.store.problems import explained
-from grid.store.reading import read_states
+from grid.store.reading import read_attempts, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.storage import Layout
 
@@ -98,13 +95,9 @@ def cell_logs(root: Path, query: str) -> CellLogs:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            cell = find_cell(list(read_states(connection).values()), query)
-            rows = _attempt_rows(connection, cell.cell_id)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        cell = find_cell(list(read_states(connection).values()), query)
+        rows = read_attempts(connection, cell.cell_id)
     return CellLogs(cell=cell, attempts=tuple(_attempt_log(layout, cell.cell_id, row) for row in rows))
 
 
@@ -146,12 +139,6 @@ def _listed(cells: Sequence[CellRow]) -> str:
     ]
     more = len(cells) - _MAX_LISTED
     return "\n".join([*lines, f"  and {more} more"] if more > 0 else lines)
-
-
-def _attempt_rows(connection: Connection, cell_id: str) -> list[Any]:
-    table = schema.attempts
-    query = sa.select(table).where(table.c.cell_id == cell_id).order_by(table.c.epoch, table.c.attempt)
-    return list(connection.execute(query).mappings())
 
 
 def _attempt_log(layout: Layout, cell_id: str, row: Any) -> AttemptLog:

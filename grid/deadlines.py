@@ -18,23 +18,30 @@ class Deadline:
 
     variable: str
     default_s: float
+    may_be_zero: bool = False
+    """0 means: not at all."""
+    most_s: float | None = None
+    """The largest value that makes sense; None: any."""
 
     @property
     def seconds(self) -> float:
-        """What holds now.
+        """What holds now; a variable that is empty counts as one that is not set.
 
         Raises:
-            UserError: the variable is not a positive number.
+            UserError: the variable is no such number.
         """
-        text = os.environ.get(self.variable)
-        if text is None:
+        text = os.environ.get(self.variable, "")
+        if not text:
             return self.default_s
         try:
             seconds = float(text)
         except ValueError:
             seconds = math.nan
-        if not 0 < seconds < math.inf:
-            raise UserError(f"{self.variable}={text!r}: a number of seconds above 0 is expected")
+        is_legal = 0 < seconds < math.inf and (self.most_s is None or seconds <= self.most_s)
+        if not (is_legal or (seconds == 0 and self.may_be_zero)):
+            least = "from 0" if self.may_be_zero else "above 0"
+            most = "" if self.most_s is None else f" to {self.most_s:,.0f}"
+            raise UserError(f"{self.variable}={text!r}: a number of seconds {least}{most} is expected")
         return seconds
 
 
@@ -56,4 +63,10 @@ MACHINES = Deadline(variable="FINEGRID_MACHINES_WAIT_S", default_s=600.0)
 """From joining a cluster to the moment when all machines that FINEGRID_MACHINES promises are there."""
 SPLIT = Deadline(variable="FINEGRID_SPLIT_S", default_s=60.0)
 """Work that is worth moving from a running pack to an idle device."""
-ALL = (GRACE, SILENCE, STALL, WORKER_START, CLUSTER_SILENCE, RAY_START, LEAVE_RAY, MACHINES, SPLIT)
+LEASE = Deadline(variable="FINEGRID_LEASE_S", default_s=90.0)
+"""A lease without a sign of life for so long may be taken over: longer than the 60 s for which an NFS client may show
+old contents."""
+HUB = Deadline(variable="FINEGRID_HUB_PATIENCE_S", default_s=120.0, may_be_zero=True, most_s=86_400.0)
+"""A busy hub is asked again for so long, all questions of a run together."""
+GAUGING = Deadline(variable="FINEGRID_GAUGE_S", default_s=8.0, may_be_zero=True, most_s=3600.0)
+"""A plan may measure steps for so long."""

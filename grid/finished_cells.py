@@ -10,9 +10,9 @@ import sqlalchemy as sa
 from grid.cell_logs import find_cell
 from grid.resolve import hash_model_folder
 from grid.store import schema
-from grid.store.problems import explained
 from grid.store.reading import read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.spec import CellState
 from jobs.storage import Layout, read_result
@@ -32,16 +32,12 @@ def finished_cells(root: Path, queries: Sequence[str]) -> tuple[AskedCell, ...]:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            rows = list(read_states(connection).values())
-            chosen = [find_cell(rows, query) for query in queries]
-            results = schema.results
-            found = connection.execute(sa.select(results.c.cell_id, results.c.folder))
-            folders = {cell_id: folder for cell_id, folder in found}
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        rows = list(read_states(connection).values())
+        chosen = [find_cell(rows, query) for query in queries]
+        results = schema.results
+        found = connection.execute(sa.select(results.c.cell_id, results.c.folder))
+        folders = {cell_id: folder for cell_id, folder in found}
     return tuple(_finished_cell(layout, cell, folders) for cell in chosen)
 
 

@@ -6,22 +6,20 @@ seconds a plan may spend on it, 0: none.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from statistics import median
 from typing import Final
 
+from grid.deadlines import GAUGING
 from grid.devices import Devices, gpu_count
 from grid.work_process import ask
 from grid.workload import Rows, RowsOf
-from jobs.errors import ConfigError, FineGridError, Problem
+from jobs.errors import FineGridError
 from jobs.gauging.book import key_of, read_gauge
 from jobs.gauging.messages import Answer, Gauge, Request, Wish
 from jobs.spec import CellSpec, Strategy
 
-VARIABLE: Final = "FINEGRID_GAUGE_S"
-DEFAULT_BUDGET_S: Final = 8.0
 MODULE: Final = "jobs.gauging"
 
 
@@ -103,22 +101,6 @@ class Gauges:
         return self._keys[kind]
 
 
-def budget_s(environment: Mapping[str, str] = os.environ) -> float:
-    """Seconds that a plan may spend on measuring.
-
-    Raises:
-        ConfigError: the variable holds no such number.
-    """
-    text = environment.get(VARIABLE, "")
-    try:
-        seconds = float(text) if text else DEFAULT_BUDGET_S
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise ConfigError([Problem(VARIABLE, "must be seconds from 0 to 3600", text)])
-    return seconds
-
-
 def measure(wishes: tuple[Wish, ...], *, cache: Path, seconds: float, say: Callable[[str], object]) -> list[str]:
     """Measure kinds of cells in a process of its own.
 
@@ -141,5 +123,5 @@ def measure(wishes: tuple[Wish, ...], *, cache: Path, seconds: float, say: Calla
         return [str(error)]  # a plan without a gauge is a rougher plan
     reasons = [one.reason for one in answer.gauged if one.gauge is None]
     left = len(wishes) - len(answer.gauged)
-    reasons += [f"no time for {left} more kinds of cells: plan again, or raise {VARIABLE}"] if left else []
+    reasons += [f"no time for {left} more kinds of cells: plan again, or raise {GAUGING.variable}"] if left else []
     return list(dict.fromkeys(reasons))

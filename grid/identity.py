@@ -141,22 +141,6 @@ NEVER: Mapping[str, frozenset[str]] = dict.fromkeys(INTRODUCED, _NOTHING) | {
 }
 """Fields that say where something is, how it is shown or what it was made for, not what it is."""
 
-_SPECS: Mapping[str, type] = {
-    "data": DataSpec,
-    "recipe": RecipeSpec,
-    "lora": LoraSpec,
-    "quantization": QuantizationSpec,
-    "ia3": Ia3Spec,
-    "prefix": PrefixSpec,
-    "chain": ChainSpec,
-    "family": FamilySpec,
-    "evaluation": EvaluationSpec,
-    "tuning": TuningSpec,
-    "candidate": CandidateSpec,
-    "model": ModelSpec,
-}
-
-
 _OPTIONAL = ("model", "lora", "quantization", "ia3", "prefix", "chain", "family", "tuning", "candidate")
 """Sections that a cell may do without."""
 
@@ -179,15 +163,16 @@ def declared(section: str, spec: Section) -> dict[str, Any]:
         if field.name in NEVER[section]:
             continue
         value = to_json(getattr(spec, field.name))
-        if field.name in ALWAYS[section] or not _same(value, INTRODUCED[section][field.name]):
+        if field.name in ALWAYS[section] or not is_same(value, INTRODUCED[section][field.name]):
             result[field.name] = value
     if section == "model" and getattr(spec, "source", "") == "folder" and result.get("revision") is not None:
         del result["location"]  # known by content; an unhashed folder keeps its path, as its id is provisional anyway
     return result
 
 
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and bool(value == default)
+def is_same(one: Any, other: Any) -> bool:
+    """Equal, and of one type: 1 is not true."""
+    return type(one) is type(other) and bool(one == other)
 
 
 def cell_identity(cell: CellSpec) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from grid.cost_model import CostModel, Kind, MeasuredPack, kind_of, kind_of_devi
 from grid.expectations import Expectations
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.problems import explained
+from grid.store.schema import look
 from jobs.spec import CellSpec, from_json
 from jobs.storage import Layout
 
@@ -38,12 +38,8 @@ def read_cost_model(root: Path, expectations: Expectations) -> CostModel:
     layout = Layout(root.absolute())
     if not index_to_read(layout).exists():
         return CostModel(expectations=expectations)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(_query()).mappings()]
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        rows = [dict(row) for row in connection.execute(_query()).mappings()]
     return learn(rows, expectations)
 
 

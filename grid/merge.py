@@ -13,11 +13,10 @@ from rich.progress import Progress
 from rich.text import Text
 
 from grid.escape import visible
-from grid.store import schema
 from grid.store.ownership import refuse_if_busy
-from grid.store.problems import explained
 from grid.store.reading import read_grid
 from grid.store.rebuild import rebuild
+from grid.store.schema import look
 from jobs.durable import disk_problem, sync_folder, verify_folder
 from jobs.errors import UserError
 from jobs.spec import CellResult
@@ -124,12 +123,8 @@ def _common_grid(layouts: Sequence[Layout], target: Layout) -> str:
 
 
 def _grid_of(layout: Layout) -> str:
-    engine = schema.open_read_only(layout.root)
-    try:
-        with explained(layout.index), engine.connect() as connection:
-            return read_grid(connection)
-    finally:
-        engine.dispose()
+    with look(layout.root) as connection:
+        return read_grid(connection)
 
 
 def _bring(folder: Path, target: Layout, report: MergeReport) -> None:

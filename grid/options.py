@@ -8,7 +8,7 @@ from pathlib import Path
 from grid.paths import expanded
 from jobs.errors import ConfigError, Problem, UserError
 from jobs.objects import is_url
-from jobs.spec import RESUMED_KINDS, FailureKind
+from jobs.spec import FailureKind
 from jobs.storage import results_path
 
 ALL_KINDS = "all"
@@ -83,7 +83,3 @@ def is_kinds(text: str) -> bool:
     legal = {ALL_KINDS, *map(str, FailureKind)}
     words = [word.strip() for word in text.split(",")]
     return words[0] in legal or (len(words) > 1 and any(word in legal for word in words))
-
-
-WAITING_KINDS = frozenset(FailureKind) - RESUMED_KINDS
-"""Kinds that the same command leaves alone."""

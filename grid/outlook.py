@@ -14,6 +14,7 @@ from grid.config import Config, load_config
 from grid.cost_model import CostModel, device_kind
 from grid.data_needs import announce_data
 from grid.data_sizes import DataSizes
+from grid.deadlines import HUB
 from grid.devices import Devices, local_devices
 from grid.estimate import arithmetic_rates
 from grid.expectations import Expectations
@@ -22,19 +23,20 @@ from grid.gpu_table import devices_of
 from grid.hub_needs import HubName, HubNeeds, fetch_models, hub_access, hub_needs
 from grid.measured_costs import read_cost_model
 from grid.options import RunOptions
-from grid.patience import Patience, declared_budget_s
+from grid.patience import Patience
 from grid.plan import Plan, PlannedCell, make_plan, without
 from grid.plan_totals import AllTotals, guesses_of, pack_totals, sum_of
 from grid.preflight import check_data, check_models, preflight, sort_denied
 from grid.prices import budget_hours, parse_budget
 from grid.resolve import OfflineResolver, OnlineResolver
 from grid.retiring import told_of_retiring
-from grid.store import CellRow, Store, peek, schema
+from grid.store import CellRow, Store, peek
 from grid.store.ownership import current_holder, refuse_if_busy
 from grid.store.places import index_to_read
 from grid.store.postgres import new_server
-from grid.store.problems import explained, other_grid
+from grid.store.problems import other_grid
 from grid.store.reading import read_grid
+from grid.store.schema import look
 from grid.terminal import for_people
 from grid.tuning.declared import Declared, declare
 from grid.tuning.forecast import Forecast, forecast
@@ -194,7 +196,7 @@ def look_ahead(options: RunOptions) -> Outlook:
             escape(f"note: a run is going on ({holder}): what it does now is listed, too"), soft_wrap=True
         )
     states, pins = peek(root)
-    patience = Patience(declared_budget_s(), on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
+    patience = Patience(HUB.seconds, on_wait=lambda text: for_people().print(escape(text), soft_wrap=True))
     resolver = OfflineResolver(pins) if options.dry_run else OnlineResolver(pins, patience=patience)
     maker = CellMaker(config, resolver)
     outlook = Outlook(
@@ -252,12 +254,8 @@ def check_owner(root: Path, grid: str) -> None:
     """
     if not index_to_read(Layout(root.absolute())).exists():
         return
-    engine = schema.open_read_only(root)
-    try:
-        with explained(Layout(root).index), engine.connect() as connection:
-            found = read_grid(connection)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        found = read_grid(connection)
     if found != grid:
         raise other_grid(Layout(root).name, found, grid)
 

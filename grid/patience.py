@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from jobs.errors import ConfigError, Problem, TransientProblem
+from grid.deadlines import HUB
+from jobs.errors import TransientProblem
 
-BUDGET_S = 120.0
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 30.0
-VARIABLE = "FINEGRID_HUB_PATIENCE_S"
-"""Overrides BUDGET_S."""
 
 T = TypeVar("T")
 
@@ -23,7 +20,7 @@ class Patience:
 
     def __init__(
         self,
-        budget_s: float = BUDGET_S,
+        budget_s: float = HUB.default_s,
         *,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -64,19 +61,3 @@ class Patience:
             self._left_s -= wait_s
             self._sleep(wait_s)
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-
-
-def declared_budget_s() -> float:
-    """The budget that the environment names, or the usual one.
-
-    Raises:
-        ConfigError: the variable holds no number of seconds.
-    """
-    text = os.environ.get(VARIABLE, "")
-    try:
-        budget_s = float(text) if text else BUDGET_S
-    except ValueError:
-        budget_s = -1.0
-    if not 0 <= budget_s <= 86_400:
-        raise ConfigError([Problem(VARIABLE, "must be a number of seconds, 0 to 86400", text)])
-    return budget_s

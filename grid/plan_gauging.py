@@ -5,8 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
+from grid.deadlines import GAUGING
 from grid.expectations import ARITHMETIC, SCALED
-from grid.gauges import Gauges, budget_s, measure
+from grid.gauges import Gauges, measure
 from grid.outlook import Outlook
 from grid.store import peek
 from jobs.storage import cache_root
@@ -19,11 +20,11 @@ def gauged(outlook: Outlook, people: Console) -> Outlook:
         outlook: of a dry run.
         people: told that it takes some seconds.
     Raises:
-        ConfigError: the variable that says how many has no such value.
+        UserError: the variable that says how many has no such value.
     Side effects:
         starts a process that trains slices of models, and keeps what it measures in the cache folder.
     """
-    seconds = budget_s()
+    seconds = GAUGING.seconds
     rough = [pack for pack in outlook.plan.packs if pack.basis.startswith((ARITHMETIC, SCALED))]
     if outlook.options.on is not None or not seconds or not rough:
         return outlook

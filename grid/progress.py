@@ -6,9 +6,7 @@ silences the view and the run goes on.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
@@ -23,6 +21,7 @@ from rich.text import Text
 from grid.amounts import counted
 from grid.escape import visible
 from grid.tally import Tally
+from grid.terminal import PatientConsole
 from jobs.spec import CellSpec, CellState, Event, EventKind
 
 logger = logging.getLogger(__name__)
@@ -128,23 +127,11 @@ class Progress:
         return Group(rows)
 
 
-class _PatientConsole(Console):
-    """A console whose closed pipe is no reason to end the process."""
-
-    def on_broken_pipe(self) -> None:
-        """Say nothing more; rich would exit, and what is left in the buffer would fail once more at the end."""
-        self.quiet = True
-        with contextlib.suppress(OSError, ValueError):  # a stream without a descriptor has nothing to flush at exit
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, self.file.fileno())
-            os.close(nowhere)
-
-
-def _patient(console: Console) -> _PatientConsole:
+def _patient(console: Console) -> PatientConsole:
     # A real terminal is asked for its width at every drawing, because it may change.
     width = None if console.file.isatty() else console.width
     is_terminal = console.is_terminal
-    return _PatientConsole(file=console.file, force_terminal=is_terminal, width=width, highlight=False, emoji=False)
+    return PatientConsole(file=console.file, force_terminal=is_terminal, width=width, highlight=False, emoji=False)
 
 
 class _LiveView:

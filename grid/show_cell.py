@@ -19,9 +19,9 @@ from grid.cell_logs import find_cell
 from grid.escape import visible
 from grid.single_cell import single_cell_config
 from grid.store import schema
-from grid.store.problems import explained
-from grid.store.reading import read_pins, read_states
+from grid.store.reading import read_attempts, read_pins, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.errors import UserError
 from jobs.spec import CellState
 from jobs.storage import Layout
@@ -143,13 +143,9 @@ def show_cell(root: Path, query: str) -> CellReport:
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            cell = find_cell(list(read_states(connection).values()), query)
-            return _report(layout, connection, cell)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        cell = find_cell(list(read_states(connection).values()), query)
+        return _report(layout, connection, cell)
 
 
 def config_of_cell(root: Path, query: str) -> str:
@@ -178,7 +174,7 @@ def _report(layout: Layout, connection: Connection, cell: CellRow) -> CellReport
         spec=spec,
         result=result,
         metrics=_metrics(connection, cell.cell_id),
-        attempts=_attempts(connection, cell.cell_id),
+        attempts=read_attempts(connection, cell.cell_id),
         files=() if result is None else _files(layout, result["folder"]),
         config=single_cell_config(
             cell.cell_id,
@@ -208,12 +204,6 @@ def _metrics(connection: Connection, cell_id: str) -> tuple[MetricRow, ...]:
     )
     found = [MetricRow(**row) for row in rows.mappings()]
     return tuple(sorted(found, key=lambda row: (row.label != "", row.name, row.label, row.split)))
-
-
-def _attempts(connection: Connection, cell_id: str) -> tuple[dict[str, Any], ...]:
-    table = schema.attempts
-    query = sa.select(table).where(table.c.cell_id == cell_id).order_by(table.c.epoch, table.c.attempt)
-    return tuple(dict(row) for row in connection.execute(query).mappings())
 
 
 def _files(layout: Layout, folder: str) -> tuple[str, ...]:

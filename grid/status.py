@@ -21,9 +21,9 @@ from grid.pack_hours import pack_hours
 from grid.store import schema
 from grid.store.lock import Holder
 from grid.store.ownership import current_holder
-from grid.store.problems import explained
 from grid.store.reading import read_grid, read_states
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from grid.tuning.outcomes import UNSETTLED_KINDS
 from jobs.spec import RESUMED_KINDS, CellState, FailureKind
 from jobs.storage import Layout
@@ -142,14 +142,10 @@ def status(root: Path, *, dollars_per_hour: float | None = None) -> StatusReport
         EnvironmentProblem: the index is damaged.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            grid, rows, last_run = read_grid(connection), read_states(connection), _last_run(connection)
-            tried = set(connection.execute(sa.select(schema.cells.c.cell_id).where(schema.is_candidate)).scalars())
-            hours = pack_hours(connection, is_running=last_run is not None and last_run.ended_at is None)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        grid, rows, last_run = read_grid(connection), read_states(connection), _last_run(connection)
+        tried = set(connection.execute(sa.select(schema.cells.c.cell_id).where(schema.is_candidate)).scalars())
+        hours = pack_hours(connection, is_running=last_run is not None and last_run.ended_at is None)
     holder = current_holder(layout)
     declared = [row for row in rows.values() if not row.retired and row.cell_id not in tried]
     candidates = [row for row in rows.values() if not row.retired and row.cell_id in tried]

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from grid.sinks.base import open_sink
 from grid.sinks.feeding import hand_over
-from grid.store import schema
 from grid.store.reading import read_done
+from grid.store.schema import look
 from jobs.errors import EnvironmentProblem, FineGridError, one_line
 from jobs.redaction import redact
 from jobs.storage import Layout, results_of
@@ -49,15 +49,11 @@ def sync(root: Path, sink: str, settings: Mapping[str, str], people: Console) ->
     Raises:
         ConfigError: no such sink or setting.
         UserError: no store there.
-        EnvironmentProblem: the sink's library is missing, or the tracker refused.
+        EnvironmentProblem: the index is damaged, the sink's library is missing, or the tracker refused.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with engine.connect() as connection:
-            done = sorted(read_done(connection))
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        done = sorted(read_done(connection))
     folders = [results_of(layout, cell_id)[-1] for cell_id in done]
     target = open_sink(sink, settings, root)
     with Progress(console=people, transient=True) as progress:

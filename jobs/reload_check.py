@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from peft import PeftModel, get_peft_model_state_dict
@@ -33,7 +33,8 @@ from jobs.models.reading import quiet_libraries
 from jobs.models.skeleton import classifier_skeleton
 from jobs.peft_fields import without_adapters
 from jobs.reload_messages import Answer, Question, Setup
-from jobs.spec import Strategy, dumps, loads
+from jobs.spec import Strategy, loads
+from jobs.work_process import claim_standard_output, say
 
 BATCH_TEXTS = 16
 """Texts of one padded pass."""
@@ -152,18 +153,18 @@ class Checker:
 
 def main() -> int:
     """Answer questions until standard input ends."""
-    answers = _claim_standard_output()
+    answers = claim_standard_output()
     # Paths may hold bytes that are no text; they travel as lone surrogates.
     questions = os.fdopen(0, encoding="utf-8", errors="surrogatepass")
     quiet_libraries()
     try:
         checker = Checker(loads(Setup, questions.readline()))
     except Exception as error:
-        _say(answers, _refusal(error))
+        say(answers, _refusal(error))
         return 1
-    _say(answers, Answer())
+    say(answers, Answer())
     for line in questions:
-        _say(answers, _answer(checker, loads(Question, line)))
+        say(answers, _answer(checker, loads(Question, line)))
     return 0
 
 
@@ -178,18 +179,6 @@ def _answer(checker: Checker, question: Question) -> Answer:
 def _refusal(error: Exception) -> Answer:
     kind, reason = classify(error)
     return Answer(error=reason, kind=kind)
-
-
-def _say(answers: TextIO, answer: Answer) -> None:
-    answers.write(dumps(answer) + "\n")
-    answers.flush()
-
-
-def _claim_standard_output() -> TextIO:
-    """Keep standard output for answers: whatever a library prints goes to standard error."""
-    own = os.dup(1)
-    os.dup2(2, 1)
-    return os.fdopen(own, "w", encoding="utf-8", errors="surrogatepass")
 
 
 def _ready(model: Any, device: str) -> Any:

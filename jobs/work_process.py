@@ -32,14 +32,13 @@ def serve(request_type: type[RequestT], work: Callable[[RequestT, Say], Any]) ->
     Returns:
         exit status.
     """
-    own = os.dup(1)
-    os.dup2(2, 1)  # whatever a library prints is no answer
+    stream = claim_standard_output()
     warnings.simplefilter("ignore", FutureWarning)  # what the libraries say to each other
     with os.fdopen(0, encoding="utf-8", errors="surrogatepass") as questions:
         text = questions.read()
-    with os.fdopen(own, "w", encoding="utf-8", errors="surrogatepass") as answers:
+    with stream as answers:
         answer = _answer(text, request_type, work, answers)
-        _say(answers, answer)
+        say(answers, answer)
     return 1 if isinstance(answer, Refusal) else 0
 
 
@@ -50,7 +49,7 @@ def _answer(
         from jobs.models.loading import quiet_libraries
 
         quiet_libraries()
-        return work(loads(request_type, text), lambda line: _say(answers, Progress(progress=line)))
+        return work(loads(request_type, text), lambda line: say(answers, Progress(progress=line)))
     except Exception as error:
         kind, reason = classify(error)
         if kind is FailureKind.BUG:
@@ -58,6 +57,14 @@ def _answer(
         return Refusal(kind=kind, error=reason)
 
 
-def _say(answers: TextIO, message: Any) -> None:
+def claim_standard_output() -> TextIO:
+    """Keep standard output for answers: whatever a library prints goes to standard error."""
+    own = os.dup(1)
+    os.dup2(2, 1)
+    return os.fdopen(own, "w", encoding="utf-8", errors="surrogatepass")
+
+
+def say(answers: TextIO, message: Any) -> None:
+    """Write one message as a line of JSON."""
     answers.write(dumps(message) + "\n")
     answers.flush()

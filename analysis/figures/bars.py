@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from analysis.arms import Estimate, Point, estimates
 from analysis.figures.canvas import bars, entitle, new_panels, rows_height, share_scale, styled, tidy
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.file_names import slug
 from analysis.heatmap_layout import axis_text
-from analysis.stems import slug
 from analysis.style import metric_style
 
 MOST_ARMS: Final = 30

@@ -9,9 +9,8 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import PALETTE, SMALL_SIZE, entitle, key, new_panels, styled, tidy
 from analysis.figures.evidence import RELIABILITY, Bin, calibration_error, pooled_bins, read_columns
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.figures.material import Drawn, Material, NothingToDraw, one_an_arm
 from analysis.loading import Results
-from analysis.stems import slug
 from analysis.style import INK, QUIET
 
 _PANEL: Final = (1.9, 1.9)
@@ -82,17 +81,5 @@ def _panel(axes: Axes, bins: Sequence[Bin], name: str) -> None:
 
 def plan_reliability(material: Material) -> Drawn:
     """One picture for each arm in the column of each dataset with most labels and rows."""
-    pictures = []
-    for column in material.final_columns:
-        for one in material.arms_in(column):
-            folders = [material.folder(cell) for cell in one.cells]
-            if any(folder is not None and (folder / RELIABILITY).is_file() for folder in folders):
-                title = f"{one.arm.title}: {column.title}"
-
-                def draw(cells: Sequence[str] = one.cells, title: str = title) -> tuple[Axes, ...]:
-                    return reliability(material.results, cells, title=title)
-
-                pictures.append(Drawing(part=slug(title), draw=draw))
-    if not pictures:
-        raise NothingToDraw("no finished cell keeps bins of confidence")
-    return limited(pictures, "arms and columns")
+    nothing = "no finished cell keeps bins of confidence"
+    return one_an_arm(material, reliability, has=lambda cells: material.keeps(cells, RELIABILITY), nothing=nothing)

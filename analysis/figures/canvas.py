@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from analysis.lettering import distinct, drawable, height_in, wrapped
-from analysis.style import INK, PAPER, QUIET, MetricStyle, figure_settings, short_number
+from analysis.style import INK, PAPER, QUIET, MetricStyle, figure_settings, tick_text
 
 TITLE_SIZE: Final = 11.0
 LABEL_SIZE: Final = 9.0
@@ -90,11 +90,6 @@ def new_panels(
 def width_of(axes: Axes) -> float:
     """Inches from the left to the right end of axes."""
     return float(axes.get_position().width * axes.get_figure(root=True).get_size_inches()[0])  # type: ignore[union-attr]
-
-
-def height_of(axes: Axes) -> float:
-    """Inches from the lower to the upper end of axes."""
-    return float(axes.get_position().height * axes.get_figure(root=True).get_size_inches()[1])  # type: ignore[union-attr]
 
 
 def entitle(axes: Axes, title: str, note: str = "", *, lift: float = 0.0) -> None:
@@ -177,11 +172,6 @@ def share_scale(axes: Axes, style: MetricStyle, *, along: str) -> None:
         return
     limits(min(0.0, low), max(high, 1e-12))
     axis.set_major_formatter(lambda value, _: tick_text(value))
-
-
-def tick_text(value: float) -> str:
-    """A number on a scale: 0.5, 20, 10k, 1e-05."""
-    return short_number(value) if abs(value) >= 9999.5 else f"{value:.4g}"
 
 
 def label_of(text: str) -> str:

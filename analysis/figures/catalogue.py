@@ -25,7 +25,7 @@ from analysis.figures.sizes import plan_size_curves
 from analysis.figures.strategies import plan_strategy_table
 from analysis.figures.thresholds import plan_best_thresholds, plan_threshold_curves
 from analysis.figures.tokens import plan_token_strips
-from analysis.stems import distinct_stem
+from analysis.file_names import distinct
 from analysis.style import figure_settings
 from analysis.tables import write_tables
 from jobs.errors import UserError
@@ -108,8 +108,8 @@ def draw_figures(material: Material, folder: Path, only: Sequence[str] = ()) -> 
         try:
             drawn = FIGURES[name](material)
             for picture in drawn.pictures:
-                stem = distinct_stem(f"{name}-{picture.part}" if picture.part else name, stems)
-                written += save_picture(folder / stem, picture)
+                stem = distinct(f"{name}-{picture.part}" if picture.part else name, stems)
+                written += save_picture(folder, stem, picture)
             written += write_tables(folder, drawn.tables)
             reason = drawn.note
         except NothingToDraw as nothing:
@@ -118,13 +118,13 @@ def draw_figures(material: Material, folder: Path, only: Sequence[str] = ()) -> 
         yield Outcome(name=name, files=tuple(written), reason=reason)
 
 
-def save_picture(stem: Path, picture: Drawing) -> list[Path]:
-    """Write one picture as PNG and SVG under a path without ending; equal input gives equal bytes."""
+def save_picture(folder: Path, stem: str, picture: Drawing) -> list[Path]:
+    """Write one picture as PNG and SVG; equal input gives equal bytes."""
     figure = figure_of(picture.draw())
     paths = []
     for kind in ("png", "svg"):
-        path = stem.with_name(f"{stem.name}.{kind}")
-        write_atomically(path, rendered(figure, kind, title=stem.name))
+        path = folder / f"{stem}.{kind}"
+        write_atomically(path, rendered(figure, kind, title=stem))
         paths.append(path)
     return paths
 

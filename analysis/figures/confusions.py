@@ -13,9 +13,9 @@ from analysis.figures.canvas import SMALL_SIZE, entitle, new_axes, new_panels, s
 from analysis.figures.evidence import Truth, confusion_of, label_tables, read_truth
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.figures.tiles import TileTexts, draw_tiles, name_tiles, sequential, title_over_names
+from analysis.file_names import slug
 from analysis.lettering import drawable, width_in, wrapped
 from analysis.loading import Results
-from analysis.stems import slug
 
 MOST_LABELS: Final = 60
 _SMALL: Final = 0.5

@@ -22,13 +22,12 @@ from analysis.figures.canvas import (
     rows_height,
     share_scale,
     styled,
-    tick_text,
     tidy,
 )
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.file_names import slug
 from analysis.heatmap_layout import axis_text
-from analysis.stems import slug
-from analysis.style import INK, MetricStyle, metric_style
+from analysis.style import INK, MetricStyle, metric_style, tick_text
 
 _PANEL: Final = (2.6, 2.1)
 _SHARE: Final = "trained_share"

@@ -14,9 +14,9 @@ from analysis.comparing import Comparison
 from analysis.figures.canvas import styled
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
 from analysis.figures.tiles import TileTexts, diverging, draw_tiles, name_tiles, tile_axes, title_over_names
+from analysis.file_names import slug
 from analysis.lettering import width_in
 from analysis.published import against_published
-from analysis.stems import slug
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,9 +12,9 @@ from analysis.arms import Estimate, Point
 from analysis.figures.canvas import SMALL_SIZE, bars, entitle, key, new_axes, new_panels, rows_height, styled, tidy
 from analysis.figures.evidence import Truth, read_truth
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.file_names import slug
 from analysis.heatmap_layout import axis_text
 from analysis.lettering import drawable, wrapped
-from analysis.stems import slug
 from analysis.style import metric_style
 from analysis.tables import Table
 

@@ -10,10 +10,9 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import colour, entitle, key, label_of, line_look, new_panels, share_scale, styled, tidy
 from analysis.figures.evidence import CURVES, read_table
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.figures.material import Drawn, Material, NothingToDraw, one_an_arm
 from analysis.heatmap_layout import axis_text
 from analysis.loading import COST_SPLIT, Results
-from analysis.stems import slug
 from analysis.style import metric_style
 
 MOST_SEEDS: Final = 8
@@ -98,21 +97,11 @@ def _best_steps(results: Results) -> dict[str, float]:
 
 def plan_learning_curves(material: Material) -> Drawn:
     """One picture for each trained arm in the column of each dataset with most labels and rows."""
-    pictures = []
-    for column in material.final_columns:
-        for one in material.arms_in(column, baselines=False):
-            if any(_has_curves(material, cell) for cell in one.cells):
-                title = f"{one.arm.title}: {column.title}"
-
-                def draw(cells: Sequence[str] = one.cells, title: str = title) -> tuple[Axes, ...]:
-                    return learning_curves(material.results, cells, title=title)
-
-                pictures.append(Drawing(part=slug(title), draw=draw))
-    if not pictures:
-        raise NothingToDraw("no finished cell keeps curves over steps (baselines have none)")
-    return limited(pictures, "arms and columns")
-
-
-def _has_curves(material: Material, cell: str) -> bool:
-    folder = material.folder(cell)
-    return folder is not None and (folder / CURVES).is_file()
+    nothing = "no finished cell keeps curves over steps (baselines have none)"
+    return one_an_arm(
+        material,
+        learning_curves,
+        has=lambda cells: material.keeps(cells, CURVES),
+        nothing=nothing,
+        baselines=False,
+    )

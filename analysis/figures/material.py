@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from analysis.answers import BestArm, best_arms
 from analysis.arms import Estimate, Point, columns_of, estimates
 from analysis.comparing import Comparison
+from analysis.file_names import slug
 from analysis.loading import COST_SPLIT, Results
 from analysis.report_numbers import SPLIT, briefly_named, compared_pairs, main_metric
 from analysis.style import MetricStyle, metric_style
@@ -165,6 +166,42 @@ class Material:
     def folder(self, cell_id: str) -> Path | None:
         """The result folder of a cell."""
         return self.results.folders.get(cell_id)
+
+    def keeps(self, cells: Sequence[str], file: str) -> bool:
+        """Whether any of some cells keeps a file."""
+        folders = map(self.folder, cells)
+        return any(folder is not None and (folder / file).is_file() for folder in folders)
+
+
+def one_an_arm(
+    material: Material,
+    draw: Callable[..., Axes | tuple[Axes, ...]],
+    *,
+    has: Callable[[Sequence[str]], bool],
+    nothing: str,
+    baselines: bool = True,
+) -> Drawn:
+    """One picture for each arm in the column of each dataset with most labels and rows.
+
+    Args:
+        material: the store.
+        draw: takes results, cells and, by name, a title.
+        has: whether some cells hold what is drawn.
+        nothing: what is missing when no arm does.
+        baselines: draw them, too.
+    Raises:
+        NothingToDraw: there is no such arm.
+    """
+    pictures = []
+    for column in material.final_columns:
+        for one in material.arms_in(column, baselines=baselines):
+            if has(one.cells):
+                title = f"{one.arm.title}: {column.title}"
+                drawing = functools.partial(draw, material.results, one.cells, title=title)
+                pictures.append(Drawing(part=slug(title), draw=drawing))
+    if not pictures:
+        raise NothingToDraw(nothing)
+    return limited(pictures, "arms and columns")
 
 
 def limited(pictures: Sequence[Drawing], what: str) -> Drawn:

@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from analysis.arms import Estimate, Point
 from analysis.figures.canvas import PALETTE, bars, entitle, key, new_axes, rows_height, share_scale, styled, tidy
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
-from analysis.stems import slug
+from analysis.file_names import slug
 from analysis.style import INK, metric_style
 
 METRIC: Final = "average_precision_label"

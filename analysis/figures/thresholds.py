@@ -12,10 +12,9 @@ from matplotlib.axes import Axes
 
 from analysis.figures.canvas import colour, entitle, key, new_axes, share_scale, styled, tidy
 from analysis.figures.evidence import SENSITIVITY, read_table, thresholds_of
-from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.figures.material import Drawn, Material, NothingToDraw, one_an_arm
 from analysis.heatmap_layout import axis_text
 from analysis.loading import Results
-from analysis.stems import slug
 from analysis.style import INK, metric_style
 from analysis.tables import Table
 
@@ -68,20 +67,8 @@ def _global_thresholds(results: Results, cells: Sequence[str]) -> list[float]:
 
 def plan_threshold_curves(material: Material) -> Drawn:
     """One picture for each arm in the column of each dataset with most labels and rows."""
-    pictures = []
-    for column in material.final_columns:
-        for one in material.arms_in(column):
-            folders = [material.folder(cell) for cell in one.cells]
-            if any(folder is not None and (folder / SENSITIVITY).is_file() for folder in folders):
-                title = f"{one.arm.title}: {column.title}"
-
-                def draw(cells: Sequence[str] = one.cells, title: str = title) -> Axes:
-                    return threshold_curves(material.results, cells, title=title)
-
-                pictures.append(Drawing(part=slug(title), draw=draw))
-    if not pictures:
-        raise NothingToDraw("no finished cell fitted thresholds (only rows with several labels have them)")
-    return limited(pictures, "arms and columns")
+    nothing = "no finished cell fitted thresholds (only rows with several labels have them)"
+    return one_an_arm(material, threshold_curves, has=lambda cells: material.keeps(cells, SENSITIVITY), nothing=nothing)
 
 
 def threshold_rows(results: Results, cells: Sequence[str]) -> list[tuple[Any, ...]]:

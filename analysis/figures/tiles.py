@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import matplotlib
 import numpy as np
@@ -16,8 +15,6 @@ from numpy.typing import NDArray
 from analysis.figures.canvas import LABEL_SIZE, SMALL_SIZE, entitle, names, new_axes
 from analysis.lettering import drawable, width_in
 from analysis.style import EMPTY, HATCH, INK, PAPER, QUIET, ink_on
-
-MINIMUM_TILE: Final = 0.3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ from matplotlib.patches import Rectangle
 from analysis.figures.canvas import LABEL_SIZE, SMALL_SIZE, TITLE_SIZE, new_axes, styled
 from analysis.figures.evidence import read_table
 from analysis.figures.material import Drawing, Drawn, Material, NothingToDraw, limited
+from analysis.file_names import slug
 from analysis.lettering import drawable, height_in, width_in, wrapped
-from analysis.stems import slug
 from analysis.style import INK, QUIET, ink_on
 
 FOLDER: Final = "explanations"

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from grid.store import schema
-from grid.store.problems import explained
 from grid.store.reading import read_grid, read_pins
+from grid.store.schema import look
 from jobs.storage import RESULT, Layout, read_manifest
 
 
@@ -33,12 +33,8 @@ def canonical_dump(root: Path) -> str:
         DamagedResult: a done cell's folder cannot be read.
     """
     layout = Layout(root)
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            lines = [_store_line(connection), *_cell_lines(connection, layout)]
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        lines = [_store_line(connection), *_cell_lines(connection, layout)]
     return "".join(json.dumps(line, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n" for line in lines)
 
 

@@ -9,8 +9,8 @@ eval_samples_per_second, peak_memory_bytes, total_flops) stand after `cost_basis
 pack they are attributed, a share of what the pack took, and depend on its neighbours. The solo_ figures come from a
 probe that has the device for itself, stand after `solo_probe`, and are the ones to compare.
 
-A CSV text that begins with one of = + - @ ' or a tab or carriage return would run as a formula in a
-spreadsheet; it gets one leading apostrophe. `plain_text` takes it away again; numbers are never touched.
+A CSV text that would run as a formula in a spreadsheet gets one leading apostrophe, which
+`jobs.spreadsheets.plain_text` takes away again; numbers are never touched.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.backup import copy_index
-from grid.store.problems import explained
+from grid.store.schema import look
 from jobs.durable import disk_problem, write_atomically
 from jobs.errors import UserError
-from jobs.storage import Layout
+from jobs.spreadsheets import inert
 
 _IDENTITY: Final = {
     "cell_id": str, "grid": str, "model": str, "strategy": str, "dataset": str, "protocol": str,
@@ -56,7 +56,6 @@ _FROM_COSTS: Final = tuple(name for name, kind in _RESULT.items() if name.starts
 _FROM_PROVENANCE: Final = {"cost_basis": "costs", "solo_probe": "solo_probe"}
 """Columns that stand in the result's JSON, by the key they have there."""
 _PREFIXES: Final = {"test": "", "validation": "val_", "train": "train_"}
-_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 
 INDEX_SUFFIX: Final = ".db"
 """A copy of the index itself, whole even while a run goes on."""
@@ -110,25 +109,16 @@ def read_table(root: Path) -> Table:
         UserError: not a results folder.
         EnvironmentProblem: the store is damaged.
     """
-    engine = schema.open_read_only(root)
-    try:
-        # One transaction: a running driver may commit between the two queries.
-        with explained(Layout(root).index), engine.connect() as connection, connection.begin():
-            rows = _cell_rows(connection)
-            metric_names = _add_metrics(connection, rows)
-    finally:
-        engine.dispose()
+    # One transaction: a running driver may commit between the two queries.
+    with look(root) as connection:
+        rows = _cell_rows(connection)
+        metric_names = _add_metrics(connection, rows)
     axes = _add_axes(rows, taken={*_IDENTITY, *_STATE, *_METRICS, *_RESULT, *metric_names})
     extra = [name for name in metric_names if name not in _METRICS]
     columns: dict[str, type] = dict(_IDENTITY)
     columns |= {name: _common_type(row.get(name) for row in rows.values()) for name in axes}
     columns |= _STATE | dict.fromkeys((*_METRICS, *extra), float) | _RESULT
     return Table(columns=columns, rows=[{name: row.get(name) for name in columns} for row in rows.values()])
-
-
-def plain_text(field: str) -> str:
-    """Undo the protection of a text field read from an exported CSV."""
-    return field[1:] if field[:1] == "'" else field
 
 
 def _cell_rows(connection: Connection) -> dict[str, Row]:
@@ -196,7 +186,7 @@ def _common_type(values: Any) -> type:
 def _csv(table: Table) -> bytes:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([_protected(name) for name in table.columns])
+    writer.writerow([inert(name) for name in table.columns])
     columns = [(name, _CSV_TEXTS[kind]) for name, kind in table.columns.items()]
     writer.writerows(
         ["" if (value := row[name]) is None else text(value) for name, text in columns] for row in table.rows
@@ -205,7 +195,7 @@ def _csv(table: Table) -> bytes:
 
 
 def _csv_text(value: Any) -> str:
-    return _protected(value if isinstance(value, str) else json.dumps(value))
+    return inert(value if isinstance(value, str) else json.dumps(value))
 
 
 _CSV_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
@@ -215,10 +205,6 @@ _CSV_TEXTS: Final[dict[type, Callable[[Any], str]]] = {
     float: lambda value: repr(float(value)),
 }
 """How values of a column's type are written."""
-
-
-def _protected(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _json(table: Table) -> bytes:

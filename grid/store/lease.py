@@ -11,23 +11,19 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from grid.deadlines import LEASE
 from grid.store.lease_files import LeaseFiles, LeaseFolder
 from grid.store.lock import Holder, busy
 from jobs.durable import disk_problem
 from jobs.errors import EnvironmentProblem, StoreBusy, TransientProblem
 from jobs.failpoints import failpoint
 
-STALE_VARIABLE = "FINEGRID_LEASE_S"
-"""Seconds without a sign of life after which a lease may be taken over."""
-_STALE_AFTER_S = 90.0
-"""Longer than the 60 s for which an NFS client may show old contents."""
 _RECORD_BYTES = 1024
 """Fixed size, rewritten in place: a beat needs no space on a full disk, and no reader sees half a file."""
 _UNREACHABLE = (OSError, EnvironmentProblem, TransientProblem)
@@ -57,19 +53,12 @@ class Timing:
 
     @classmethod
     def usual(cls) -> Timing:
-        """From $FINEGRID_LEASE_S; 90 s without it.
+        """From $FINEGRID_LEASE_S.
 
         Raises:
-            EnvironmentProblem: the variable holds no positive number.
+            UserError: the variable holds no positive number.
         """
-        text = os.environ.get(STALE_VARIABLE, "")
-        try:
-            seconds = float(text) if text else _STALE_AFTER_S
-        except ValueError:
-            seconds = 0.0
-        if not 0.0 < seconds < float("inf"):
-            raise EnvironmentProblem(f"{STALE_VARIABLE}={text!r}: a number of seconds above 0 is expected")
-        return cls(stale_after_s=seconds)
+        return cls(stale_after_s=LEASE.seconds)
 
 
 @dataclass(frozen=True, kw_only=True)

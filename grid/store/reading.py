@@ -11,8 +11,8 @@ from sqlalchemy.engine import Connection
 
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.problems import explained
 from grid.store.rows import CellRow
+from grid.store.schema import look
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
 
@@ -38,6 +38,13 @@ def read_done(connection: Connection) -> set[str]:
     """Ids of the cells that are done, retired ones included: quicker than `read_states`."""
     table = schema.cells
     return set(connection.execute(sa.select(table.c.cell_id).where(table.c.state == str(CellState.DONE))).scalars())
+
+
+def read_attempts(connection: Connection, cell_id: str) -> tuple[dict[str, Any], ...]:
+    """Every attempt at a cell, oldest first, with all columns."""
+    table = schema.attempts
+    query = sa.select(table).where(table.c.cell_id == cell_id).order_by(table.c.epoch, table.c.attempt)
+    return tuple(dict(row) for row in connection.execute(query).mappings())
 
 
 def read_pins(connection: Connection) -> dict[str, str]:
@@ -67,12 +74,8 @@ def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:
     path = index_to_read(Layout(root.absolute()))
     if not path.exists():
         return {}, {}
-    engine = schema.open_read_only(root)
-    try:
-        with explained(path), engine.connect() as connection:
-            return read_states(connection), read_pins(connection)
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        return read_states(connection), read_pins(connection)
 
 
 def read_spec_texts(root: Path, cell_ids: Sequence[str]) -> dict[str, str]:
@@ -82,15 +85,10 @@ def read_spec_texts(root: Path, cell_ids: Sequence[str]) -> dict[str, str]:
         UserError: the store has another schema version.
         EnvironmentProblem: it is damaged.
     """
-    path = index_to_read(Layout(root.absolute()))
     table = schema.cells
     query = sa.select(table.c.cell_id, table.c.spec_json).where(table.c.cell_id.in_(cell_ids))
-    engine = schema.open_read_only(root)
-    try:
-        with explained(path), engine.connect() as connection:
-            return {cell_id: text for cell_id, text in connection.execute(query)}
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        return {cell_id: text for cell_id, text in connection.execute(query)}
 
 
 _STATES: Final = {str(state): state for state in CellState}

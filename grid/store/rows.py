@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from jobs.spec import CellResult, CellSpec, CellState, DataSpec, FailureKind, dumps, loads, to_json
+from jobs.spec import CellResult, CellSpec, CellState, DataSpec, FailureKind, dumps, to_json
 
 COUNT_COLUMNS: Final = (
     "num_train",
@@ -110,11 +110,6 @@ def _known_part(value: object) -> str:
 
 _WRITTEN: Final[dict[int, tuple[object, str]]] = {}
 _MOST_WRITTEN: Final = 4096
-
-
-def read_spec(text: str) -> CellSpec:
-    """The spec of a stored cell."""
-    return loads(CellSpec, text)
 
 
 def dataset_name(data: DataSpec) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.pool import NullPool, StaticPool
 
 from grid.store.places import index_to_read
 from grid.store.postgres import PostgresIndex, find_server
-from grid.store.problems import check_log_file, damaged_index, explained_server, not_a_store, wrong_schema
+from grid.store.problems import check_log_file, damaged_index, explained, explained_server, not_a_store, wrong_schema
 from jobs.spec import CellState, FailureKind
 from jobs.storage import Layout
 
@@ -209,6 +210,26 @@ def open_read_only(root: Path) -> Engine:
         engine.dispose()
         raise wrong_schema(path, revision, REVISIONS)
     return engine
+
+
+@contextmanager
+def look(root: Path) -> Iterator[Connection]:
+    """A look at a store in one transaction: all that is seen is of one moment, although a run may be writing.
+
+    Args:
+        root: a results folder.
+    Yields:
+        a connection that can only read.
+    Raises:
+        UserError: not a results folder, or the store has another schema version.
+        EnvironmentProblem: the index is damaged.
+    """
+    engine = open_read_only(root)
+    try:
+        with explained(Layout(root).index), engine.connect() as connection, connection.begin():
+            yield connection
+    finally:
+        engine.dispose()
 
 
 def _open_server(layout: Layout, server: PostgresIndex) -> Engine:

@@ -13,7 +13,7 @@ from grid.config_specs import declared_values
 from grid.points import points
 from grid.suggest import nearest
 from grid.tuning.declaring import SELECT_ON, Tuning, metric_problems
-from grid.tuning.dimensions import Dimension, Settings, dimension
+from grid.tuning.dimensions import Dimension, Settings, dimension, shown
 from jobs.errors import ConfigError, Problem
 from jobs.spec import RecipeSpec, Strategy
 
@@ -187,11 +187,7 @@ def _title(config: Config, strategy: Strategy, values: Mapping[str, Any]) -> str
     names = {reference.declared: reference.name for reference in config.models}
     parts = [names.get(values.get("model", ""), ""), str(strategy), values.get("variant") or ""]
     further = [axis for axis in config.axes if axis.section is not None and axis.key in values]
-    return " ".join(filter(None, [*parts, *(f"{axis.name}={_shown(values[axis.key])}" for axis in further)]))
-
-
-def _shown(value: Any) -> str:
-    return "+".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
+    return " ".join(filter(None, [*parts, *(f"{axis.name}={shown(values[axis.key])}" for axis in further)]))
 
 
 def _section(config: Config, name: str, values: Mapping[str, Any], strategy: Strategy) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 from grid.config_schema import SECTIONS, validate
 from grid.config_specs import declared_values
+from grid.identity import is_same
 from grid.tuning.searching import Search, is_integer
 from jobs.errors import Problem
 from jobs.spec import dumps
@@ -95,11 +96,11 @@ def _faults(path: str, search: Search, default: float, end: float, arm: str) -> 
     return [Problem(path, f"{rule} {fault.rule}", None, fault.suggestion) for fault in faults]
 
 
-def is_same(one: Any, other: Any) -> bool:
-    """Equal, and of one type: 1 is not true."""
-    return type(one) is type(other) and bool(one == other)
-
-
 def text_of(settings: Settings) -> str:
     """Canonical text of settings: equal texts are one candidate."""
     return dumps(dict(settings))
+
+
+def shown(value: Any) -> str:
+    """A setting as titles and tables have it: 0.1, query+value."""
+    return "+".join(str(item) for item in value) if isinstance(value, tuple) else str(value)

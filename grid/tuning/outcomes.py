@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from grid.store import schema
 from grid.store.places import index_to_read
-from grid.store.problems import explained
+from grid.store.schema import look
 from jobs.spec import CandidateSpec, CellState, FailureKind, from_json
 from jobs.storage import Layout
 
@@ -71,19 +71,15 @@ def read_outcomes(root: Path) -> Outcomes:
     layout = Layout(root.absolute())
     if not index_to_read(layout).exists():
         return NOTHING
-    engine = schema.open_read_only(root)
-    try:
-        with explained(layout.index), engine.connect() as connection, connection.begin():
-            cells, metrics = schema.cells, schema.metrics
-            names = ("cell_id", "state", "kind", "reason", "spec_json")
-            rows = list(connection.execute(sa.select(*(cells.c[name] for name in names)).where(schema.is_candidate)))
-            numbers = connection.execute(
-                sa.select(metrics.c.cell_id, metrics.c.name, metrics.c.value)
-                .join(cells, cells.c.cell_id == metrics.c.cell_id)
-                .where(schema.is_candidate, metrics.c.split == "validation", metrics.c.label == "")
-            ).all()
-    finally:
-        engine.dispose()
+    with look(root) as connection:
+        cells, metrics = schema.cells, schema.metrics
+        names = ("cell_id", "state", "kind", "reason", "spec_json")
+        rows = list(connection.execute(sa.select(*(cells.c[name] for name in names)).where(schema.is_candidate)))
+        numbers = connection.execute(
+            sa.select(metrics.c.cell_id, metrics.c.name, metrics.c.value)
+            .join(cells, cells.c.cell_id == metrics.c.cell_id)
+            .where(schema.is_candidate, metrics.c.split == "validation", metrics.c.label == "")
+        ).all()
     values: dict[str, dict[str, float]] = {}
     for cell_id, name, value in numbers:
         if value is not None:

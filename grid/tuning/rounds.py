@@ -12,7 +12,7 @@ from typing import Any
 
 from grid.tuning.arms import Arm, Choice, declared_choice
 from grid.tuning.declaring import Tuning, is_maximized
-from grid.tuning.dimensions import Settings
+from grid.tuning.dimensions import Settings, shown
 from grid.tuning.outcomes import Outcome, Outcomes
 from grid.tuning.suggesting import Tried, expected_best, fresh, spread
 from jobs.spec import CandidateSpec, CellSpec, to_json
@@ -68,7 +68,7 @@ class ArmProgress:
         settled = [candidate for candidate in self.candidates if candidate.is_settled]
         if self.choice is None:
             return f"{self.arm.title}: {len(settled)} candidates tried, not decided yet"
-        chosen = ", ".join(f"{key} {_shown(value)}" for key, value in self.choice.settings.items())
+        chosen = ", ".join(f"{key} {shown(value)}" for key, value in self.choice.settings.items())
         if self.choice.number is None:
             return f"{self.arm.title}: {chosen} (declared)"
         default = next(candidate for candidate in self.candidates if candidate.number == 0)
@@ -237,10 +237,6 @@ class _Follower:
         if not ranked:
             return Choice(settings=self._arm.default, number=0)
         return Choice(settings=ranked[0].settings, number=ranked[0].number, value=ranked[0].value)
-
-
-def _shown(value: Any) -> str:
-    return "+".join(str(item) for item in value) if isinstance(value, tuple) else str(value)
 
 
 def _rounded(value: float | None) -> str:

@@ -22,7 +22,6 @@ class Inspection:
     label_counts: Mapping[str, int]
     """Rows that carry the label, most frequent first."""
     rows_with_several_labels: int
-    rows_without_label: int
     words: tuple[int, int, int]
     """Words a text: median, 95th percentile, most."""
     repeated_texts: int
@@ -51,7 +50,6 @@ def inspect_corpus(corpus: Corpus) -> Inspection:
         split_rows=_split_rows(corpus),
         label_counts={corpus.label_names[label]: int(corpus.any_label_counts[label]) for label in order},
         rows_with_several_labels=int(np.count_nonzero(corpus.num_labels_of_row > 1)),
-        rows_without_label=int(np.count_nonzero(corpus.num_labels_of_row == 0)),
         words=(int(median), int(high), int(most)),
         repeated_texts=len(corpus) - len(first),
         contradictions=_contradictions(corpus, first, inverse),

@@ -20,6 +20,7 @@ from jobs.explaining.attribution import Attribution
 from jobs.explaining.texts import Text
 from jobs.explaining.tokens import Tokens
 from jobs.spec import dumps
+from jobs.spreadsheets import inert
 from jobs.temporary import new_temporary
 
 ATTRIBUTIONS, EXPLAINED, AGREEMENT, SETTINGS = (
@@ -28,7 +29,6 @@ ATTRIBUTIONS, EXPLAINED, AGREEMENT, SETTINGS = (
     "agreement.csv",
     "settings.json",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """A text that begins with one of these is a formula to a spreadsheet."""
 
 
@@ -182,15 +182,15 @@ def _agreement_csv(compared: Sequence[Compared]) -> str:
         first, second = pair.first, pair.second
         cells = [first.cell_id, second.cell_id, first.title, second.title, first.text.row_id, first.label, first.method]
         found = [getattr(pair.agreement, name) for name in numbers]
-        writer.writerow([_inert(value) for value in [*cells, *found]])
+        writer.writerow([_field(value) for value in [*cells, *found]])
     return file.getvalue()
 
 
-def _inert(value: Any) -> Any:
+def _field(value: Any) -> Any:
     """An apostrophe before what a spreadsheet would compute; nothing for None."""
     if value is None:
         return ""
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+    return inert(value) if isinstance(value, str) else value
 
 
 def plain(settings: Any) -> Any:

@@ -171,7 +171,7 @@ def _timed_steps(packed: PackedCell, data: CellData, base: Base, count: int) -> 
     return statistics.median(seconds[WARM_UP_STEPS:])
 
 
-def clock_s(device: torch.device = _CPU) -> float:
+def clock_s() -> float:
     """Seconds of work: of the processor with one thread, so that a busy machine makes no cell look dearer."""
     return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
 

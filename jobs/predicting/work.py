@@ -22,9 +22,9 @@ from jobs.evaluation.files import read_decisions
 from jobs.finished_cells import FinishedCell, Shelf, finished_cell
 from jobs.predicting.messages import AUTO, Answer, Request
 from jobs.predicting.texts import prepared, read_texts
+from jobs.spreadsheets import inert
 
 DECISIONS_FILE = "decisions.json"
-_FORMULA_STARTS = ("=", "+", "-", "@", "'", "\t", "\r")
 _CHUNK_TEXTS = 512
 
 Say = Callable[[str], None]
@@ -115,17 +115,17 @@ def _write(
 ) -> None:
     """One row a row of the file: number, text, labels joined by bars, and the probability of every label.
 
-    In CSV, texts that a spreadsheet would compute begin with an apostrophe.
+    In CSV, texts and labels that a spreadsheet would compute begin with an apostrophe.
     """
+    is_csv = out.suffix == ".csv"
+    written = inert if is_csv else str
     labels: list[str | None] = [None] * len(texts)
     values: list[list[float | None]] = [[None] * len(texts) for _ in names]
     for place, row in enumerate(rows):
-        labels[row] = "|".join(said[place])
+        labels[row] = written("|".join(said[place]))
         for label in range(len(names)):
             values[label][row] = float(probabilities_nC[place, label])
-    is_csv = out.suffix == ".csv"
-    shown = [f"'{text}" if is_csv and text.startswith(_FORMULA_STARTS) else text for text in texts]
-    columns = {"row": pa.array(range(1, len(texts) + 1)), "text": pa.array(shown, pa.string())}
+    columns = {"row": pa.array(range(1, len(texts) + 1)), "text": pa.array(map(written, texts), pa.string())}
     columns["predicted"] = pa.array(labels, pa.string())
     columns |= {f"p: {name}": pa.array(column, pa.float64()) for name, column in zip(names, values, strict=True)}
     temporary = out.with_name(f".{out.name}.tmp")

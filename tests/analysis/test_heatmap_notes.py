@@ -16,7 +16,7 @@ def pivot_of(results: Results, metric: str = "accuracy") -> Pivot:
 
 
 def test_a_whole_grid_needs_no_legend() -> None:
-    assert legend_entries(pivot_of(grid_of()), 2) == ()
+    assert legend_entries(pivot_of(grid_of())) == ()
     assert footnotes(pivot_of(grid_of())) == (
         "chance: right answers by guessing, one over the number of labels (rows are balanced).",
     )
@@ -27,21 +27,21 @@ def test_failures_are_listed_by_kind() -> None:
         ("gpt2-xl", 16): {"state": "failed", "kind": "out_of_memory"},
         ("gpt2-xl", 8, 800, 0): {"state": "failed", "kind": "bug"},
     }
-    entries = legend_entries(pivot_of(grid_of(changes=changes)), 2)
+    entries = legend_entries(pivot_of(grid_of(changes=changes)))
     assert [entry.sign for entry in entries] == ["✗", "n=1/2"]
     assert entries[0].text == "failed: out of memory (6 cells), bug (1 cell)"
 
 
 def test_partial_failures_alone_are_explained_too() -> None:
     changes = {("gpt2-xl", 8, 800, 0): {"state": "failed", "kind": "transient"}}
-    (entry,) = legend_entries(pivot_of(grid_of(changes=changes)), 2)
+    (entry,) = legend_entries(pivot_of(grid_of(changes=changes)))
     assert "transient (1 cell)" in entry.text
 
 
 def test_many_marks_are_cut_and_counted() -> None:
     marks = {f"mark {number}": 7 - number for number in range(6)}
     made = pivot_of(grid_of(changes={("gpt2-xl",): {"marks": ("mark 0",)}}))
-    (entry,) = legend_entries(dataclasses.replace(made, marks=marks), 2)
+    (entry,) = legend_entries(dataclasses.replace(made, marks=marks))
     assert entry.text.endswith("mark 3 (4 cells) and 2 more")
 
 

@@ -6,7 +6,16 @@ import matplotlib
 import numpy as np
 import pytest
 
-from analysis.style import EMPTY, figure_settings, ink_on, metric_style, relative_luminance, short_number, short_setting
+from analysis.style import (
+    EMPTY,
+    figure_settings,
+    ink_on,
+    metric_style,
+    relative_luminance,
+    short_number,
+    short_setting,
+    tick_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,6 +36,11 @@ from analysis.style import EMPTY, figure_settings, ink_on, metric_style, relativ
 def test_short_numbers(value: float, text: str) -> None:
     assert short_number(value) == text
     assert len(text) <= 6
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (20.0, "20"), (1e6, "1.00M"), (12345, "12.3k"), (0, "0")])
+def test_numbers_on_scales(value: float, text: str) -> None:
+    assert tick_text(value).replace("1.00M", "1M") == text.replace("1.00M", "1M")
 
 
 @pytest.mark.parametrize(

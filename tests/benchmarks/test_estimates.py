@@ -2,47 +2,29 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from functools import cache
-from pathlib import Path
-from types import ModuleType
+from importlib import import_module
 
 import pytest
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-@cache
-def module(name: str) -> ModuleType:
-    sys.path.insert(0, str(FOLDER))  # its files import each other by name
-    try:
-        spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        found = importlib.util.module_from_spec(spec)
-        sys.modules[name] = found
-        spec.loader.exec_module(found)
-        return found
-    finally:
-        sys.path.remove(str(FOLDER))
+from tests.benchmarks.conftest import BENCHMARKS
 
 
 def test_errors_are_relative_and_factors_count_both_ways() -> None:
-    found = module("estimates")._errors([(1.0, 2.0), (3.0, 2.0), (2.2, 2.0)])
+    found = import_module("estimates")._errors([(1.0, 2.0), (3.0, 2.0), (2.2, 2.0)])
     assert found == {"median_error": 0.5, "largest_error": 0.5, "largest_factor": 2.0}
 
 
 def test_the_committed_result_holds_what_its_summary_says() -> None:
-    known = json.loads((FOLDER / "results" / "estimates.json").read_text("utf-8"))
-    summary = module("estimates")._summary(known["groups"], "after")
+    known = json.loads((BENCHMARKS / "results" / "estimates.json").read_text("utf-8"))
+    summary = import_module("estimates")._summary(known["groups"], "after")
     assert summary["cells"] >= 20 and summary["packs"] == 7
     stored = known["summary"]["after_three_cells"]["cell_seconds"]
     assert summary["cell_seconds"]["median_error"] == pytest.approx(stored["median_error"], abs=0.002)
 
 
 def test_the_readme_has_the_tables_of_the_committed_result() -> None:
-    known = json.loads((FOLDER / "results" / "estimates.json").read_text("utf-8"))
-    readme = (FOLDER / "README.md").read_text("utf-8")
-    for part in module("estimates_table").table(known).split("\n\n"):
+    known = json.loads((BENCHMARKS / "results" / "estimates.json").read_text("utf-8"))
+    readme = (BENCHMARKS / "README.md").read_text("utf-8")
+    for part in import_module("estimates_table").table(known).split("\n\n"):
         assert part in readme

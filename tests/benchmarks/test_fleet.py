@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from functools import cache
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 
 import pytest
 
-FILE = Path(__file__).parents[2] / "benchmarks" / "fleet.py"
 
-
-@cache
 def fleet() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("fleet", FILE)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fleet"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return import_module("fleet")
 
 
 @cache

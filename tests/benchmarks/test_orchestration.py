@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 UNMEASURED = {"ms_per_further_cell": None, "driver_cpu_ms_per_further_cell": None}
 """A grid too small for a line."""
 
 
 @pytest.fixture
-def orchestration(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+def orchestration() -> Any:
     import orchestration
 
     return orchestration

@@ -9,9 +9,9 @@ import pytest
 
 from grid import gauges
 from grid.devices import Devices, NodeKind
-from grid.gauges import DEFAULT_BUDGET_S, VARIABLE, Gauges, budget_s, measure
+from grid.gauges import Gauges, measure
 from grid.workload import guessed_rows
-from jobs.errors import ConfigError, EnvironmentProblem
+from jobs.errors import EnvironmentProblem
 from jobs.gauging.book import keep_gauge, key_of
 from jobs.gauging.messages import Answer, Gauged, Wish
 from jobs.spec import Strategy
@@ -90,20 +90,12 @@ def test_baselines_and_chains_have_no_steps_to_measure(tmp_path: Path) -> None:
     assert known(tmp_path).wishes([chain, baseline], lambda cell: 1.0) == ()
 
 
-def test_time_for_it_comes_from_a_variable() -> None:
-    assert budget_s({}) == DEFAULT_BUDGET_S
-    assert budget_s({VARIABLE: "0"}) == 0
-    for text in ("-1", "soon", "nan", "1e9"):
-        with pytest.raises(ConfigError, match=VARIABLE):
-            budget_s({VARIABLE: text})
-
-
 def test_what_could_not_be_measured_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wishes = tuple(Wish(key=str(place), cell=CELLS[0], lengths=(24,), threads=1) for place in range(4))
     answer = Answer(gauged=(Gauged(key="0", gauge=GAUGE), Gauged(key="1", reason="no"), Gauged(key="2", reason="no")))
     monkeypatch.setattr(gauges, "ask", lambda *arguments: answer)
     reasons = measure(wishes, cache=tmp_path, seconds=5.0, say=print)
-    assert reasons == ["no", f"no time for 1 more kinds of cells: plan again, or raise {VARIABLE}"]
+    assert reasons == ["no", "no time for 1 more kinds of cells: plan again, or raise FINEGRID_GAUGE_S"]
 
     def lost(*arguments: object) -> Answer:
         raise EnvironmentProblem("no torch here")

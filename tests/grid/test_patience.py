@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grid.patience import VARIABLE, Patience, declared_budget_s
-from jobs.errors import ConfigError, EnvironmentProblem, TransientProblem
+from grid.patience import Patience
+from jobs.errors import EnvironmentProblem, TransientProblem
 
 
 class Clock:
@@ -60,14 +60,3 @@ def test_a_refusal_is_not_asked_about_again() -> None:
     with pytest.raises(EnvironmentProblem):
         patience(clock, 60).call(refused)
     assert clock.waits == []
-
-
-def test_the_budget_can_be_declared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(VARIABLE, raising=False)
-    assert declared_budget_s() == 120
-    monkeypatch.setenv(VARIABLE, "2.5")
-    assert declared_budget_s() == 2.5
-    for wrong in ("-1", "soon", "nan", "inf"):
-        monkeypatch.setenv(VARIABLE, wrong)
-        with pytest.raises(ConfigError, match=VARIABLE):
-            declared_budget_s()

@@ -10,7 +10,6 @@ from rich.console import Console
 
 from grid import plan_gauging
 from grid.expectations import ARITHMETIC, GAUGED
-from grid.gauges import VARIABLE
 from grid.options import RunOptions
 from grid.outlook import Outlook, look_ahead
 from grid.plan_gauging import gauged
@@ -30,7 +29,7 @@ compute: {device: cpu}
 def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small grid, a cache folder of its own, and a machine on which plans measure."""
     monkeypatch.setenv("FINEGRID_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv(VARIABLE, "5")
+    monkeypatch.setenv("FINEGRID_GAUGE_S", "5")
     path = tmp_path / "small.yaml"
     path.write_text(CONFIG, "utf-8")
     return path
@@ -84,7 +83,7 @@ def test_nothing_is_measured_where_it_would_say_nothing(
 ) -> None:
     monkeypatch.setattr(plan_gauging, "measure", lambda *wishes, **options: pytest.fail("measured"))
     if case == "off":
-        monkeypatch.setenv(VARIABLE, "0")
+        monkeypatch.setenv("FINEGRID_GAUGE_S", "0")
     outlook = look(config, on="A10G" if case == "elsewhere" else None)
     assert plan(outlook) == (outlook, "")
 

@@ -83,11 +83,6 @@ def result_of(events: list[Event], packed: PackedCell) -> CellResult:
     return read_result(Path(str(finished.data["folder"])))
 
 
-@pytest.fixture
-def workshop(tmp_path: Path, cache: Path) -> Workshop:
-    return Workshop(tmp_path / "results", cache)
-
-
 def test_a_pack_leaves_one_complete_folder_a_cell(workshop: Workshop) -> None:
     cells = (cell(1), cell(2, data=replace(cell(2).cell.data, num_labels=4)))
     events = run(pack(*cells), workshop)

@@ -21,11 +21,6 @@ FAST = replace(EXACT, numerics="fast")
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, cache: Path) -> Workshop:
-    return Workshop(tmp_path / "results", cache)
-
-
-@pytest.fixture
 def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[list[CellRun]], bool]], None]:
     """Lets training steps fail whose cells are too many, or the wrong ones."""
 

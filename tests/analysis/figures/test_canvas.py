@@ -14,7 +14,6 @@ from analysis.figures.canvas import (
     new_axes,
     new_panels,
     rows_height,
-    tick_text,
 )
 from analysis.style import figure_settings, metric_style
 from tests.analysis.figures.stores import LONG_LABELS, assert_readable, texts_of
@@ -57,11 +56,6 @@ def test_a_name_with_an_underscore_stands_in_the_legend() -> None:
 def test_the_first_lines_look_different() -> None:
     looks = [(look["color"], str(look["linestyle"])) for look in map(line_look, range(32))]
     assert len(set(looks)) == 32
-
-
-@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (20.0, "20"), (1e6, "1.00M"), (12345, "12.3k"), (0, "0")])
-def test_numbers_on_scales(value: float, text: str) -> None:
-    assert tick_text(value).replace("1.00M", "1M") == text.replace("1.00M", "1M")
 
 
 def test_panels_stand_in_rows_and_keep_their_size() -> None:

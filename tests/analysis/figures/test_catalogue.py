@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from analysis import figures
+from analysis.figures.canvas import new_axes
 from analysis.figures.catalogue import FIGURES, chosen_names, draw_figures
-from analysis.figures.material import Material
+from analysis.figures.material import Drawing, Drawn, Material
+from analysis.file_names import slug
 from jobs.errors import UserError
 from tests.analysis.figures.stores import store_of
 
@@ -47,6 +49,21 @@ def test_arms_whose_names_have_no_letters_of_a_file_name_get_pictures_of_their_o
     assert len(outcome.files) == len({path.name.lower() for path in outcome.files}) == 8
     pictures = [path.read_bytes() for path in outcome.files if path.suffix == ".png"]
     assert len(set(pictures)) == 4
+
+
+def test_pictures_whose_titles_give_one_file_name_get_two_files(
+    single: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def drawn(material: Material) -> Drawn:
+        titles = ("a/b", "a b", "A:B")
+        return Drawn(pictures=tuple(Drawing(part=slug(title), draw=lambda: new_axes(1.0, 1.0)) for title in titles))
+
+    monkeypatch.setitem(FIGURES, "confusion", drawn)
+    for _ in range(2):
+        (outcome,) = draw_figures(single, tmp_path, ("confusion",))
+        names = ("confusion-a-b", "confusion-a-b-2", "confusion-A-B-3")
+        assert [path.name for path in outcome.files] == [f"{name}.{kind}" for name in names for kind in ("png", "svg")]
+        assert set(tmp_path.iterdir()) == set(outcome.files)
 
 
 def test_what_cannot_be_drawn_says_why(single: Material, tmp_path: Path) -> None:

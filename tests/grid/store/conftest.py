@@ -3,8 +3,9 @@
 import secrets
 
 import pytest
+import sqlalchemy as sa
 
-from grid.store import Store
+from grid.store import Store, schema
 from jobs.spec import PackedCell
 from jobs.storage import Layout, publish
 from tests.jobs.samples import cell, result
@@ -63,6 +64,16 @@ def _notes(path):
 def index():
     """What `Store.open` is told about the index: nothing, it is a file. Conformance tests have both: `index_on`."""
     return None
+
+
+def query(root, text):
+    """Rows of a statement over a store's index, read as everybody else reads it."""
+    engine = schema.open_read_only(root)
+    try:
+        with engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(sa.text(text))]
+    finally:
+        engine.dispose()
 
 
 BOTH = ("sqlite", "postgres")

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grid.store.export import _CSV_TEXTS, export, plain_text, read_table
+from grid.store.export import _CSV_TEXTS, export, read_table
 from jobs.errors import UserError
 from jobs.spec import DataSpec, FailureKind, MetricValue, Strategy
+from jobs.spreadsheets import plain_text
 from tests.grid.store.conftest import BOTH, index_on
 from tests.jobs.samples import cell
 

@@ -1,6 +1,7 @@
 """Leases: one holder, judged by the observer's own clock, fenced once somebody else has taken over."""
 
 import json
+import os
 import threading
 from dataclasses import asdict
 
@@ -9,7 +10,7 @@ import pytest
 from grid.store import lease as module
 from grid.store.lease import Lease, Timing, read_lease
 from grid.store.lock import Holder
-from jobs.errors import EnvironmentProblem, StoreBusy
+from jobs.errors import EnvironmentProblem, StoreBusy, UserError
 
 ELSEWHERE = {"host": "elsewhere", "pid": 7, "boot_id": "b", "start_tick": 1, "started_at": "2026-01-01T00:00:00+00:00"}
 TIMING = Timing(stale_after_s=90.0)
@@ -109,14 +110,14 @@ def test_a_file_without_content_is_a_holder_that_has_just_begun(make, folder, cl
 
 def test_of_two_that_see_a_stale_lease_one_gets_it(make, folder, clock, monkeypatch):
     plant(folder, 5, released=True)
-    real_open = module.os.open
+    real_open = os.open
 
     def other_was_quicker(path, flags, *mode):
-        if flags & module.os.O_EXCL and not (folder / "6").exists():
+        if flags & os.O_EXCL and not (folder / "6").exists():
             plant(folder, 6, holder=asdict(Holder.this_process()))
         return real_open(path, flags, *mode)
 
-    monkeypatch.setattr(module.os, "open", other_was_quicker)
+    monkeypatch.setattr(os, "open", other_was_quicker)
     with pytest.raises(StoreBusy):
         make().acquire()
     assert sorted(path.name for path in folder.iterdir()) == ["5", "6"]
@@ -182,7 +183,7 @@ def test_the_waiting_time_comes_from_the_environment(monkeypatch):
     assert (Timing.usual().stale_after_s, Timing.usual().beat_s, Timing.usual().fence_s) == (9.0, 1.0, 4.5)
     for text in ("nine", "0", "-1", "inf", "nan"):
         monkeypatch.setenv("FINEGRID_LEASE_S", text)
-        with pytest.raises(EnvironmentProblem, match="FINEGRID_LEASE_S"):
+        with pytest.raises(UserError, match="FINEGRID_LEASE_S"):
             Timing.usual()
 
 

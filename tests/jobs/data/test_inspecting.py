@@ -36,7 +36,7 @@ def test_everything_is_counted():
     assert found.num_rows == 7
     assert found.split_rows == {"train": 4, "validation": 1, "test": 2}
     assert list(found.label_counts.items()) == [("a", 4), ("b", 3), ("c", 1)]
-    assert (found.rows_with_several_labels, found.rows_without_label) == (2, 1)
+    assert found.rows_with_several_labels == 2
     assert found.words == (2, 6, 6)
     assert found.repeated_texts == 3
     assert found.contradictions == 1

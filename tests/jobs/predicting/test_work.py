@@ -11,6 +11,7 @@ import pytest
 
 from jobs.data import prepare
 from jobs.errors import UserError
+from jobs.predicting import work
 from jobs.predicting.messages import Request
 from jobs.predicting.work import answer
 from jobs.storage import read_result
@@ -97,3 +98,16 @@ def test_refusals_write_nothing(
     with pytest.raises(UserError, match=said):
         answer(request_for(explained[name], file, out, cache, **changes))
     assert not out.exists()
+
+
+def test_neither_texts_nor_labels_are_formulas_in_csv(tmp_path: Path) -> None:
+    names, shares = ("=1+1", "plain"), np.full((3, 2), 0.5)
+    said = [["=1+1"], ["plain"], ["=1+1", "plain"]]
+    for suffix in (".csv", ".parquet"):
+        work._write(tmp_path / f"out{suffix}", ["=2", " @x", "ok"], [0, 1, 2], said, shares, names)
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["text"] for row in rows] == ["'=2", "' @x", "ok"]
+    assert [row["predicted"] for row in rows] == ["'=1+1", "plain", "'=1+1|plain"]
+    whole = pd.read_parquet(tmp_path / "out.parquet")
+    assert whole["text"].tolist() == ["=2", " @x", "ok"] and whole["predicted"].tolist()[0] == "=1+1"

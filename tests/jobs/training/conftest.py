@@ -1,11 +1,14 @@
-"""What tests of training share: one thread, as the engines of a core have it."""
+"""What tests of training share: one thread, as the engines of a core have it, and a second workshop."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+from jobs.trial import Workshop
 
 
 @pytest.fixture(autouse=True)
@@ -15,3 +18,9 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, cache: Path) -> Workshop:
+    """Where nothing is ever disturbed."""
+    return Workshop(tmp_path / "undisturbed", cache)

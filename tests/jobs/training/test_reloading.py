@@ -128,11 +128,6 @@ def test_questions_are_asked_when_it_is_ready() -> None:
 
 
 @pytest.fixture
-def workshop(tmp_path: Path, cache: Path) -> Workshop:
-    return Workshop(tmp_path / "results", cache)
-
-
-@pytest.fixture
 def processes(monkeypatch: pytest.MonkeyPatch) -> list[ReloadProcess]:
     """The processes that packs started."""
     started: list[ReloadProcess] = []
