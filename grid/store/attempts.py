@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -142,6 +142,18 @@ def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
         sa.update(cells).where(cells.c.state == running, cells.c.epoch < before_epoch).values(**ended)
     )
     return int(changed.rowcount)
+
+
+def forget(connection: Connection, cell_ids: Collection[str]) -> None:
+    """Make cells pending as if no attempt had been handed out, so that any result of theirs may enter.
+
+    The rows of their attempts stay, and so do the numbers that are taken.
+    """
+    table = schema.cells
+    fresh = {"state": str(CellState.PENDING), "kind": None, "reason": None, "epoch": 0, "attempt": 0}
+    update = sa.update(table).where(table.c.cell_id == sa.bindparam("id")).values(**fresh)
+    if cell_ids:
+        connection.execute(update, [{"id": cell_id} for cell_id in cell_ids])
 
 
 def last_attempt(connection: Connection, cell_id: str, epoch: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from grid.store import opening, schema
+from grid.store import attempts, opening, schema
 from grid.store.connection import leave_single_file, open_writer, reading
 from grid.store.copies import Copies
 from grid.store.ingest import Published, insert_result, read_published, utc_now
@@ -55,6 +55,8 @@ class _Old:
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    welcome: Collection[str] = ()
+    """See `rebuild`."""
 
     def grid(self) -> str | None:
         """Name of the grid, when it can be read."""
@@ -69,11 +71,13 @@ class _Folders:
     damaged: list[tuple[Path, str]]
 
 
-def rebuild(root: Path) -> RebuildReport:
+def rebuild(root: Path, *, welcome: Collection[str] = frozenset()) -> RebuildReport:
     """Replace the index of a results folder by a new one.
 
     Args:
         root: results folder, with or without an index.
+        welcome: cells whose result counts even when the index has handed out later attempts: another machine's, of
+            which no attempt is late.
 
     Returns:
         what was found and done.
@@ -94,8 +98,8 @@ def rebuild(root: Path) -> RebuildReport:
     try:
         copies = copies_of(layout, places, ownership)
         if isinstance(ownership, PostgresOwnership):
-            return _refill_server(layout, ownership.engine, copies)
-        old = _salvage(index_to_read(layout))
+            return _refill_server(layout, ownership.engine, copies, _Old(welcome=welcome))
+        old = _salvage(index_to_read(layout), _Old(welcome=welcome))
         folders = _read_folders(layout)
         grid = _grid_name(layout, old, folders)
         report = _replace_index(layout, places, copies, grid, old, folders)
@@ -107,9 +111,8 @@ def rebuild(root: Path) -> RebuildReport:
         ownership.release()
 
 
-def _refill_server(layout: Layout, engine: Engine, copies: Copies) -> RebuildReport:
+def _refill_server(layout: Layout, engine: Engine, copies: Copies, old: _Old) -> RebuildReport:
     """The same in a database, in one transaction: nothing changes when it fails."""
-    old = _Old()
     _read_old(reading(engine), old)
     folders = _read_folders(layout)
     grid = _grid_name(layout, old, folders)
@@ -134,7 +137,7 @@ def _replace_index(
 
 
 def _report(layout: Layout, old: _Old, folders: _Folders, num_results: int, backup: Path | None) -> RebuildReport:
-    quarantined = [_set_aside(layout, path, why) for path, why in folders.damaged]
+    quarantined = [set_aside(layout, path, why) for path, why in folders.damaged]
     done = {published.result.cell.cell_id for published in folders.good}
     return RebuildReport(
         num_results=num_results,
@@ -153,8 +156,7 @@ def _save_copy(places: Places, copies: Copies) -> None:
         engine.dispose()
 
 
-def _salvage(index: Path) -> _Old:
-    old = _Old()
+def _salvage(index: Path, old: _Old) -> _Old:
     if not index.is_file():
         return old
     try:
@@ -222,6 +224,7 @@ def _fill(connection: Connection, copies: Copies, grid: str, old: _Old, folders:
     """Rows that the old index still gave, then every result; the number of results."""
     _carry_over(connection, old, grid)
     copies.replay(connection)
+    attempts.forget(connection, old.welcome)
     is_declared = not old.rows.get("cells")
     num_results = sum(
         insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
@@ -234,9 +237,9 @@ def _fill(connection: Connection, copies: Copies, grid: str, old: _Old, folders:
 def _carry_over(connection: Connection, old: _Old, grid: str) -> None:
     cells = [_without_result(row) for row in old.rows.get("cells", []) if row["grid"] == grid]
     ids = {row["cell_id"] for row in cells}
-    attempts = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
+    tries = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
     _insert(connection, schema.cells, cells)
-    _insert(connection, schema.attempts, attempts)
+    _insert(connection, schema.attempts, tries)
     _insert(connection, schema.runs, old.rows.get("runs", []))
     _insert(connection, schema.pins, old.rows.get("pins", []))
 
@@ -282,8 +285,20 @@ def _swap(index: Path, new_index: Path) -> Path | None:
     return backup
 
 
-def _set_aside(layout: Layout, folder: Path, why: str) -> str:
+def set_aside(layout: Layout, folder: Path, why: str) -> str:
+    """Move a damaged result folder to quarantine/.
+
+    Args:
+        layout: the results folder.
+        folder: in it.
+        why: what is wrong with it.
+
+    Returns:
+        where it is now and why, for people.
+    """
     target = layout.quarantine / folder.parent.name / folder.name
+    while target.exists():  # its place was filled anew, by a merge, and is damaged again
+        target = target.with_name(f"{target.name}-again")
     if (mirror := layout.mirror) is not None:
         mirror.withdraw(layout.relative(folder))
         if not folder.is_dir():
