@@ -42,8 +42,10 @@ def _insert_new(dialect: str, table: sa.Table) -> sa.Insert:
 def _finish_attempt(dialect: str) -> sa.Insert:
     table = schema.attempts
     upsert = insert_into(dialect, table)
-    changed: dict[str, Any] = {name: upsert.excluded[name] for name in (*_DONE, "ended_at")}
+    changed: dict[str, Any] = {name: upsert.excluded[name] for name in _DONE}
     changed |= {name: sa.func.coalesce(upsert.excluded[name], table.c[name]) for name in ("host", "pid")}
+    # Known from before when the index is made anew, or when a later run finds the result.
+    changed["ended_at"] = sa.func.coalesce(table.c.ended_at, upsert.excluded.ended_at)
     return upsert.on_conflict_do_update(index_elements=["cell_id", "epoch", "attempt"], set_=changed)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -46,7 +46,7 @@ class RebuildReport:
     backup: str | None
     """The old index, beside the new one."""
     lost: tuple[str, ...]
-    """Tables of the old index that could not be read, with the reason."""
+    """Tables and rows of the old index that could not be read or make no sense, with the reason."""
 
 
 @dataclass
@@ -179,10 +179,22 @@ def _read_old(engine: Engine, old: _Old) -> None:
 def _readable_rows(engine: Engine, table: sa.Table, lost: list[str]) -> Iterator[Row]:
     try:
         with engine.connect() as connection:
-            for row in connection.execute(sa.select(table)).mappings():
+            if engine.dialect.name == "sqlite":
+                # One flipped byte in a text must not end the reading of its table.
+                cast(sqlite3.Connection, connection.connection.driver_connection).text_factory = _decoded
+            for row in connection.execute(_untyped(table)).mappings():
                 yield dict(row)
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         lost.append(f"{table.name}: {getattr(error, 'orig', None) or error}")
+
+
+def _untyped(table: sa.Table) -> sa.Select[*tuple[Any, ...]]:
+    """All rows as they are stored: whether they make sense is asked when they are inserted."""
+    return sa.select(*(sa.column(column.name) for column in table.columns)).select_from(sa.table(table.name))
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", errors="replace")
 
 
 def _read_folders(layout: Layout) -> _Folders:
@@ -238,10 +250,13 @@ def _carry_over(connection: Connection, old: _Old, grid: str) -> None:
     cells = [_without_result(row) for row in old.rows.get("cells", []) if row["grid"] == grid]
     ids = {row["cell_id"] for row in cells}
     tries = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
-    _insert(connection, schema.cells, cells)
-    _insert(connection, schema.attempts, tries)
-    _insert(connection, schema.runs, old.rows.get("runs", []))
-    _insert(connection, schema.pins, old.rows.get("pins", []))
+    for table, rows in (
+        (schema.cells, cells),
+        (schema.attempts, tries),
+        (schema.runs, old.rows.get("runs", [])),
+        (schema.pins, old.rows.get("pins", [])),
+    ):
+        _insert_sound(connection, table, rows, old.lost)
 
 
 def _without_result(row: Row) -> Row:
@@ -260,12 +275,49 @@ def _pin_from_results(connection: Connection, good: Sequence[Published]) -> None
             found.setdefault(f"dataset:{cell.data.id}", cell.data.revision)
     now = utc_now()
     new = [{"name": name, "revision": found[name], "pinned_at": now} for name in sorted(set(found) - known)]
-    _insert(connection, schema.pins, new)
+    if new:
+        connection.execute(sa.insert(schema.pins), new)
 
 
-def _insert(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(sa.insert(table), rows)
+def _insert_sound(connection: Connection, table: sa.Table, rows: list[Row], lost: list[str]) -> None:
+    """Insert rows of the old index, without those that no index would take: damage made them."""
+    if not rows or _fault(connection, table, rows) is None:
+        return
+    for row in rows:
+        why = _fault(connection, table, [row])
+        if why is not None:
+            lost.append(f"a row of {table.name}: {why}")
+
+
+def _fault(connection: Connection, table: sa.Table, rows: list[Row]) -> str | None:
+    """Insert rows, all or none; the answer is why not."""
+    for row in rows:
+        for column in table.columns:
+            kind = int if isinstance(column.type, sa.Boolean) else column.type.python_type
+            if row[column.name] is not None and not isinstance(row[column.name], kind):
+                return f"{column.name} is no {kind.__name__}"  # SQLite would take it
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.insert(table), rows)
+        return None
+    except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+        return str(error.orig)
+    except sa.exc.StatementError as error:
+        if isinstance(error, sa.exc.DBAPIError):
+            raise  # the disk or the server, not the row
+        return str(error.orig or error)
+
+
+def _fold_side_files(index: Path) -> None:
+    """Bring committed rows out of the log into the file, as far as it can be read: a kill may leave the file alone."""
+    try:
+        engine = open_writer(index)
+        try:
+            leave_single_file(engine, index)
+        finally:
+            engine.dispose()
+    except sa.exc.DatabaseError:
+        return  # damaged: a run refuses it, and the copy has everything
 
 
 def _swap(index: Path, new_index: Path) -> Path | None:
@@ -276,6 +328,7 @@ def _swap(index: Path, new_index: Path) -> Path | None:
             file = index.with_name(index.name + suffix)
             if file.is_file():
                 shutil.copy2(file, backup.with_name(backup.name + suffix))
+        _fold_side_files(index)
     # Side files go before the new index comes: SQLite would replay them into it.
     for suffix in _SIDE_SUFFIXES:
         index.with_name(index.name + suffix).unlink(missing_ok=True)

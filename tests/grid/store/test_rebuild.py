@@ -2,16 +2,20 @@
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
-from grid.store import Store
+from grid.store import Store, schema
 from grid.store.canonical import canonical_dump
 from grid.store.rebuild import rebuild
 from grid.store.rows import CellRow
+from grid.store.schema import open_read_only
 from jobs.errors import StoreBusy, UserError
 from jobs.spec import DataSpec, FailureKind, ModelSpec
 from jobs.storage import publish
@@ -67,6 +71,62 @@ def test_an_unreadable_index_is_made_again_from_the_folders(worked):
     worked.begin()
     assert worked.state(worked.cells[0]) == "done"
     worked.store.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "state = 'fbiled'",
+        "retired = 7",
+        "retired = 'x'",
+        "attempt = 'x'",
+        "epoch = 'x'",
+        "kind = NULL",
+        "title = CAST(X'ff616263' AS TEXT)",
+        "reason = X'ff'",
+    ],
+)
+def test_a_row_that_makes_no_sense_costs_itself_alone(worked, change):
+    """A flipped byte inside a value leaves the structure whole: SQLite's own check says ok."""
+    done, failed, pending = worked.cells
+    spoil(worked.layout.index, f"UPDATE cells SET {change} WHERE cell_id = '{failed.cell_id}'")
+    report = rebuild(worked.root)
+    assert report.num_results == 1
+    found = states(worked.root)
+    assert found["1"] == "done" and found["3"] == "pending", (report.lost, pending)
+    # Either the row came over as far as it could be read, or its loss is named.
+    assert found.get("2") == "failed" or any("row of cells" in line for line in report.lost)
+    worked.begin()
+    assert worked.state(failed) in ("failed", "pending")
+    assert worked.state(done) == "done"
+    worked.finish(failed)
+    worked.store.close()
+
+
+def spoil(index, statement):
+    """Write what no program of ours would, as damage does: with the checks off."""
+    connection = sqlite3.connect(index)
+    connection.execute("PRAGMA ignore_check_constraints = ON")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_when_an_attempt_ended_stays_known(worked):
+    """Hours of devices are counted from it."""
+
+    def ends():
+        engine = open_read_only(worked.root)
+        try:
+            with engine.connect() as connection:
+                return [tuple(row) for row in connection.execute(sa.select(schema.attempts.c.ended_at))]
+        finally:
+            engine.dispose()
+
+    before = ends()
+    time.sleep(0.01)
+    rebuild(worked.root)
+    assert ends() == before
 
 
 def test_a_missing_index_is_made_from_the_folders(worked):
@@ -157,7 +217,17 @@ def test_a_crashed_drivers_side_file_is_kept_with_the_old_index(worked):
 
 
 def test_killed_before_the_swap_it_can_be_repeated(worked):
+    # What the last run knew stands in the log of a crashed driver alone.
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tests.grid.store.conftest import Bench;"
+        "from jobs.spec import FailureKind; bench = Bench(Path(sys.argv[1])); bench.begin();"
+        "bench.store.fail(bench.cells[2].cell_id, *bench.start(bench.cells[2]), FailureKind.USER, 'no such column');"
+        "bench.store.pin('model:c/d', 'def'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path.cwd())}
+    subprocess.run([sys.executable, "-c", code, str(worked.root)], env=environment, timeout=60, check=False)
     before = canonical_dump(worked.root)
+    assert '"model:c/d": "def"' in before
     code = "import sys; from pathlib import Path; from grid.store.rebuild import rebuild; rebuild(Path(sys.argv[1]))"
     environment = {**os.environ, "FINEGRID_FAILPOINTS": "1", "GRID_FAILPOINT": "rebuild.before_rename"}
     command = [sys.executable, "-c", code, str(worked.root)]
