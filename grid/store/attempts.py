@@ -126,6 +126,8 @@ def _end_attempt(connection: Connection, key: dict[str, Any], ended: dict[str, A
 def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
     """Mark what earlier runs left running as interrupted.
 
+    When it was cut off nobody knows: it counts as ended when its pack was last heard of, not when the next run came.
+
     Returns:
         number of cells.
     """
@@ -133,10 +135,14 @@ def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
     running, interrupted = str(CellState.RUNNING), str(CellState.INTERRUPTED)
     reason = "the run ended before the cell did"
     ended = {"state": interrupted, "reason": reason}
+    others = attempts.alias()
+    last_word = sa.select(sa.func.max(others.c.ended_at)).where(
+        others.c.epoch == attempts.c.epoch, others.c.pack_id == attempts.c.pack_id
+    )
     connection.execute(
         sa.update(attempts)
         .where(attempts.c.state == running, attempts.c.epoch < before_epoch)
-        .values(**ended, ended_at=utc_now())
+        .values(**ended, ended_at=sa.func.coalesce(last_word.scalar_subquery(), attempts.c.started_at))
     )
     changed = connection.execute(
         sa.update(cells).where(cells.c.state == running, cells.c.epoch < before_epoch).values(**ended)
