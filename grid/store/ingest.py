@@ -71,9 +71,8 @@ def read_published(layout: Layout, folder: Path) -> Published:
     Raises:
         DamagedResult: a file is missing or different.
     """
-    result = read_result(folder)
     verify(folder)
-    return Published(result=result, folder=layout.relative(folder))
+    return Published(result=read_result(folder), folder=layout.relative(folder))
 
 
 def insert_result(
