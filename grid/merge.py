@@ -24,6 +24,7 @@ from jobs.spec import CellResult
 from jobs.storage import (
     DamagedResult,
     Layout,
+    NotUnderstood,
     bring_weights,
     complete_results,
     has_cells,
@@ -92,7 +93,8 @@ def merge(sources: Sequence[Path], into: Path, people: Console) -> MergeReport:
     Returns:
         what was copied and what was not.
     Raises:
-        UserError: no store, stores of different grids, a folder named twice; nothing was copied.
+        UserError: no store, stores of different grids, a folder named twice; nothing was copied. Or a newer FineGrid
+            wrote into the target.
         StoreBusy: a run is using the target.
         EnvironmentProblem: the disk refused; what was copied by then is whole.
     """
@@ -148,6 +150,8 @@ def _bring(folder: Path, target: Layout, report: MergeReport) -> None:
         try:
             verify(there)
             found = read_result(there)
+        except NotUnderstood as error:
+            raise UserError(f"{error}; update FineGrid") from error
         except DamagedResult as error:
             report.set_aside.append(set_aside(target, there, str(error)))
             continue

@@ -37,6 +37,10 @@ class DamagedResult(EnvironmentProblem):
     """A folder is incomplete or its bytes are not the ones that were written."""
 
 
+class NotUnderstood(DamagedResult):
+    """Its bytes are the ones that were written, by a FineGrid that knows more than this one: it does not count here."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
     """What the manifest knows of one file."""
@@ -131,7 +135,7 @@ def read_manifest(folder: Path) -> dict[str, FileEntry]:
     try:
         data = json.loads((folder / MANIFEST).read_text("utf-8"))
         if data["version"] > MANIFEST_VERSION:
-            raise DamagedResult(f"{folder}: manifest version {data['version']} is newer than this FineGrid knows")
+            raise NotUnderstood(f"{folder}: manifest version {data['version']} is newer than this FineGrid knows")
         return {_checked_name(folder, name): _entry(item) for name, item in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedResult(f"{folder}: manifest cannot be read ({type(error).__name__}: {error})") from error

@@ -19,7 +19,7 @@ from grid.store.states import check_step
 from grid.store.upsert import insert_into
 from jobs.failpoints import failpoint
 from jobs.spec import CellResult, CellState
-from jobs.storage import DamagedResult, Layout, read_result, verify
+from jobs.storage import DamagedResult, Layout, NotUnderstood, read_result, verify
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +163,8 @@ def _read_or_log(layout: Layout, folder: Path) -> Published | None:
     try:
         return read_published(layout, folder)
     except DamagedResult as error:
-        logger.warning("%s; the cell is computed again, `finegrid doctor --rebuild` sets the folder aside", error)
+        advice = "update FineGrid" if isinstance(error, NotUnderstood) else "`finegrid doctor --rebuild` sets it aside"
+        logger.warning("%s; the cell is computed again, %s", error, advice)
         return None
 
 

@@ -27,7 +27,7 @@ from jobs.durable import disk_problem, sync_folder
 from jobs.errors import UserError
 from jobs.failpoints import failpoint
 from jobs.spec import CellState
-from jobs.storage import DamagedResult, Layout, complete_results, has_cells
+from jobs.storage import DamagedResult, Layout, NotUnderstood, complete_results, has_cells
 from jobs.temporary import new_temporary
 
 _SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -84,7 +84,7 @@ def rebuild(root: Path, *, welcome: Collection[str] = frozenset()) -> RebuildRep
 
     Raises:
         StoreBusy: a run is using the store.
-        UserError: there is nothing to rebuild from.
+        UserError: there is nothing to rebuild from, or a newer FineGrid wrote results here.
         EnvironmentProblem: the disk refused.
 
     Side effects:
@@ -202,6 +202,8 @@ def _read_folders(layout: Layout) -> _Folders:
     for path in complete_results(layout):
         try:
             good.append(read_published(layout, path))
+        except NotUnderstood as error:
+            raise UserError(f"{error}; update FineGrid: nothing was changed") from error
         except DamagedResult as error:
             damaged.append((path, str(error)))
     # Newest attempt first: an older one is refused by the fence, as it was when both were new.

@@ -1,5 +1,7 @@
 """A new index from the result folders, with or without an old one."""
 
+import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -147,6 +149,32 @@ def test_damaged_folders_are_set_aside_and_their_cells_run_again(worked):
     assert states(worked.root) == {"1": "pending", "2": "failed", "3": "pending"}
     worked.begin()
     worked.finish(worked.cells[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("result.json", "version", 2),
+        ("result.json", "carbon", 1),
+        ("result.json", "metrics", None),
+        ("manifest.json", "version", 2),
+    ],
+)
+def test_what_a_newer_finegrid_wrote_is_no_damage(worked, name, field, value):
+    """Its bytes are what its manifest says: it is left alone, and the way on is named."""
+    [folder] = (worked.layout.cells / worked.cells[0].cell_id).iterdir()
+    data = json.loads((folder / name).read_text())
+    text = json.dumps(data | {field: value}).encode()
+    (folder / name).write_bytes(text)
+    if name == "result.json":
+        manifest = json.loads((folder / "manifest.json").read_text())
+        manifest["files"][name] = {"sha256": hashlib.sha256(text).hexdigest(), "bytes": len(text)}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+    before = worked.layout.index.read_bytes()
+    with pytest.raises(UserError, match="update FineGrid"):
+        rebuild(worked.root)
+    assert folder.is_dir() and worked.layout.index.read_bytes() == before
+    assert not worked.layout.quarantine.exists()
 
 
 def test_fenced_results_stay_fenced(bench):
