@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -193,7 +194,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         EnvironmentProblem: the disk refused; the old content is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A nonce, not a pid: containers that share a folder all have a process 1.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         write_synced(temporary, data)
         temporary.replace(path)

@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -196,7 +197,7 @@ class Mirror:
         for name in names:
             path = folder / name
             if not path.exists():
-                near = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+                near = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
                 try:
                     self._fetch(f"{key}/{name}", near)
                     near.rename(path)

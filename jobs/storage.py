@@ -106,16 +106,17 @@ def _sharing(layout: Layout, target: Path) -> Callable[[Path], None] | None:
 
 
 def make_cell_folder(folder: Path) -> None:
-    """Make the folder of a cell's results or checkpoints; its name survives a power cut.
+    """Make the folder of a cell's results or checkpoints; its name, and its parent's, survive a power cut.
 
     Raises:
         EnvironmentProblem: a symbolic link stands there.
     """
     if folder.is_symlink() or folder.parent.is_symlink():
         raise EnvironmentProblem(f"{folder} is a symbolic link: results are only written into real folders")
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+    for level in (folder.parent, folder):
+        if not level.is_dir():
+            level.mkdir(parents=True, exist_ok=True)
+            sync_folder(level.parent)
 
 
 def verify(folder: Path) -> None:
