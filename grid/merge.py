@@ -16,7 +16,7 @@ from grid.escape import visible
 from grid.store import schema
 from grid.store.ownership import refuse_if_busy
 from grid.store.problems import explained
-from grid.store.reading import read_grid
+from grid.store.reading import counted_results, read_grid
 from grid.store.rebuild import rebuild, set_aside
 from jobs.durable import disk_problem, sync_folder, verify_folder
 from jobs.errors import UserError
@@ -26,7 +26,6 @@ from jobs.storage import (
     Layout,
     NotUnderstood,
     bring_weights,
-    complete_results,
     has_cells,
     make_cell_folder,
     read_result,
@@ -103,7 +102,7 @@ def merge(sources: Sequence[Path], into: Path, people: Console) -> MergeReport:
     grid = _common_grid(layouts, target)
     refuse_if_busy(target)
     report = MergeReport(into=str(into), grid=grid)
-    folders = [folder for layout in layouts for folder in complete_results(layout)]
+    folders = [folder for layout in layouts for folder in _finished(layout)]
     try:
         with Progress(console=people, transient=True) as progress:
             for folder in progress.track(folders, description="cells"):
@@ -127,6 +126,15 @@ def _common_grid(layouts: Sequence[Layout], target: Layout) -> str:
         listed = ", ".join(f"{root}: {name}" for root, name in grids.items())
         raise UserError(f"results of different grids do not belong into one store ({listed})")
     return next(iter(grids.values()))
+
+
+def _finished(layout: Layout) -> list[Path]:
+    engine = schema.open_read_only(layout.root)
+    try:
+        with explained(layout.index), engine.connect() as connection:
+            return counted_results(layout, connection)
+    finally:
+        engine.dispose()
 
 
 def _grid_of(layout: Layout) -> str:

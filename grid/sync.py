@@ -14,10 +14,10 @@ from rich.text import Text
 from grid.sinks.base import open_sink
 from grid.sinks.feeding import hand_over
 from grid.store import schema
-from grid.store.reading import read_done
+from grid.store.reading import counted_results, read_done
 from jobs.errors import EnvironmentProblem, FineGridError, one_line
 from jobs.redaction import redact
-from jobs.storage import Layout, results_of
+from jobs.storage import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,10 +55,10 @@ def sync(root: Path, sink: str, settings: Mapping[str, str], people: Console) ->
     engine = schema.open_read_only(root)
     try:
         with engine.connect() as connection:
-            done = sorted(read_done(connection))
+            done = read_done(connection)
+            folders = [folder for folder in counted_results(layout, connection) if folder.parent.name in done]
     finally:
         engine.dispose()
-    folders = [results_of(layout, cell_id)[-1] for cell_id in done]
     target = open_sink(sink, settings, root)
     with Progress(console=people, transient=True) as progress:
         bar = progress.add_task("cells", total=len(folders))

@@ -100,7 +100,7 @@ def rebuild(root: Path, *, welcome: Collection[str] = frozenset()) -> RebuildRep
         if isinstance(ownership, PostgresOwnership):
             return _refill_server(layout, ownership.engine, copies, _Old(welcome=welcome))
         old = _salvage(index_to_read(layout), _Old(welcome=welcome))
-        folders = _read_folders(layout)
+        folders = _read_folders(layout, old)
         grid = _grid_name(layout, old, folders)
         report = _replace_index(layout, places, copies, grid, old, folders)
         _save_copy(places, copies)
@@ -114,7 +114,7 @@ def rebuild(root: Path, *, welcome: Collection[str] = frozenset()) -> RebuildRep
 def _refill_server(layout: Layout, engine: Engine, copies: Copies, old: _Old) -> RebuildReport:
     """The same in a database, in one transaction: nothing changes when it fails."""
     _read_old(reading(engine), old)
-    folders = _read_folders(layout)
+    folders = _read_folders(layout, old)
     grid = _grid_name(layout, old, folders)
     with explained_server(), engine.begin() as connection:
         for table in (schema.metrics, schema.results, schema.attempts, schema.cells, schema.runs, schema.pins):
@@ -172,7 +172,7 @@ def _salvage(index: Path, old: _Old) -> _Old:
 
 
 def _read_old(engine: Engine, old: _Old) -> None:
-    for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts):
+    for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts, schema.results):
         old.rows[table.name] = list(_readable_rows(engine, table, old.lost))
 
 
@@ -197,7 +197,7 @@ def _decoded(text: bytes) -> str:
     return text.decode("utf-8", errors="replace")
 
 
-def _read_folders(layout: Layout) -> _Folders:
+def _read_folders(layout: Layout, old: _Old) -> _Folders:
     good, damaged = [], []
     for path in complete_results(layout):
         try:
@@ -206,9 +206,19 @@ def _read_folders(layout: Layout) -> _Folders:
             raise UserError(f"{error}; update FineGrid: nothing was changed") from error
         except DamagedResult as error:
             damaged.append((path, str(error)))
-    # Newest attempt first: an older one is refused by the fence, as it was when both were new.
-    good.sort(key=lambda found: (found.result.epoch, found.result.attempt), reverse=True)
+    chosen = {row["folder"] for row in old.rows.get("results", [])}
+    good.sort(key=lambda found: (found.folder not in chosen, *_newest_first(found)))
     return _Folders(good, damaged)
+
+
+def _newest_first(found: Published) -> tuple[int, int, str, int]:
+    """An older attempt is refused by the fence, as it was when both were new.
+
+    One attempt may have left two folders, when its trial was started twice: the one in the old index stays there, and
+    without an index it is the one that a run would take in.
+    """
+    result, nonce = found.result, found.folder.rpartition("-")[2]
+    return -result.epoch, -result.attempt, result.cell.cell_id, -int(nonce, 16)
 
 
 def _grid_name(layout: Layout, old: _Old, folders: _Folders) -> str:

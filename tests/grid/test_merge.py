@@ -12,7 +12,7 @@ from grid.store.reading import read_states
 from grid.store.schema import open_read_only
 from jobs.errors import StoreBusy, UserError
 from jobs.spec import FailureKind
-from jobs.storage import results_of
+from jobs.storage import Layout, results_of
 from tests.grid.store.conftest import GRID, Bench
 
 QUIET = Console(file=io.StringIO())
@@ -87,6 +87,32 @@ def test_what_one_machine_finished_counts_although_another_tried_it_later(machin
     one.store.close()
     again = merge([two.root], one.root, QUIET)
     assert (again.copied, again.already_there, again.num_results) == (0, 2, 3)
+
+
+def test_of_several_results_of_a_cell_the_one_of_its_index_is_brought(machines, tmp_path):
+    """An attempt that was given up on may have published late: its own store refuses it, and so do others."""
+    one, _ = machines
+    spec = one.cells[2]
+    one.begin()
+    late = one.start(spec)
+    counted = one.finish(spec, hashes={"weights": "1" * 64})
+    one.publish(spec, *late, hashes={"weights": "2" * 64})
+    one.store.close()
+    report = merge([one.root], tmp_path / "all", QUIET)
+    assert (report.copied, report.differing, report.num_results) == (3, [], 3)
+    (brought,) = results_of(Layout(tmp_path / "all"), spec.cell_id)
+    assert brought.name == counted.name
+
+
+def test_what_its_own_store_refuses_is_not_brought(machines, tmp_path):
+    one, _ = machines
+    spec = one.cells[2]
+    one.begin()
+    late = one.start(spec)
+    one.start(spec)
+    one.publish(spec, *late)
+    one.store.close()
+    assert merge([one.root], tmp_path / "all", QUIET).num_results == 2
 
 
 @pytest.mark.parametrize("is_same_attempt", [False, True])

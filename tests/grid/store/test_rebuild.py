@@ -187,6 +187,32 @@ def test_fenced_results_stay_fenced(bench):
     assert states(bench.root)["1"] == "running"
 
 
+@pytest.mark.parametrize("which", [0, -1])
+def test_of_two_results_of_one_attempt_the_one_in_the_index_stays(bench, which):
+    """A batch system may start the task of a pack a second time while the first still runs."""
+
+    def in_index():
+        engine = open_read_only(bench.root)
+        try:
+            with engine.connect() as connection:
+                return connection.execute(sa.select(schema.results.c.folder)).scalar_one()
+        finally:
+            engine.dispose()
+
+    spec = bench.cells[0]
+    key = bench.start(spec)
+    folders = sorted(bench.publish(spec, *key, accuracy=accuracy) for accuracy in (0.1, 0.2, 0.3))
+    assert bench.store.ingest(folders[which])
+    bench.store.close()
+    before, content = in_index(), canonical_dump(bench.root)
+    rebuild(bench.root)
+    assert in_index() == before and canonical_dump(bench.root) == content
+    # Without any index, the same one as a run would take in.
+    bench.layout.index.unlink()
+    rebuild(bench.root)
+    assert in_index() == bench.layout.relative(folders[-1])
+
+
 def test_pins_come_back_from_the_results(bench):
     model = ModelSpec(name="bert", source="hub", location="owner/bert", revision="abc")
     data = DataSpec(source="hub", id="owner/data", revision="def", num_labels=2, num_samples=100)
