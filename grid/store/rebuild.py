@@ -269,6 +269,10 @@ def _carry_over(connection: Connection, old: _Old, grid: str) -> None:
         (schema.pins, old.rows.get("pins", [])),
     ):
         _insert_sound(connection, table, rows, old.lost)
+    for row in old.rows.get("meta", []):
+        if row["key"] != "grid":  # the name was checked
+            here = schema.meta.c.key == row["key"]
+            connection.execute(sa.update(schema.meta).where(here).values(value=str(row["value"])))
 
 
 def _without_result(row: Row) -> Row:
