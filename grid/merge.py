@@ -14,8 +14,8 @@ from rich.text import Text
 
 from grid.escape import visible
 from grid.store.ownership import refuse_if_busy
-from grid.store.reading import read_grid
-from grid.store.rebuild import rebuild
+from grid.store.reading import counted_results, read_grid
+from grid.store.rebuild import rebuild, set_aside
 from grid.store.schema import look
 from jobs.durable import disk_problem, sync_folder, verify_folder
 from jobs.errors import UserError
@@ -23,8 +23,8 @@ from jobs.spec import CellResult
 from jobs.storage import (
     DamagedResult,
     Layout,
+    NotUnderstood,
     bring_weights,
-    complete_results,
     has_cells,
     make_cell_folder,
     read_result,
@@ -50,6 +50,8 @@ class MergeReport:
     """Cells that both have with different weights: the target's stayed."""
     damaged: list[str] = field(default_factory=list)
     """Folders of sources that are not what was published; left where they are."""
+    set_aside: list[str] = field(default_factory=list)
+    """Damaged folders of the target whose cells came whole from a source; now under quarantine/."""
     num_results: int = 0
     """In the target now."""
 
@@ -65,7 +67,8 @@ class MergeReport:
     def render(self, console: Console) -> None:
         """Print the report for people."""
         kept = "two different results, kept the one here"
-        for title, lines in (("damaged, not copied", self.damaged), (kept, self.differing)):
+        aside = "damaged here, set aside"
+        for title, lines in (("damaged, not copied", self.damaged), (kept, self.differing), (aside, self.set_aside)):
             for line in lines:
                 console.print(Text(f"{title}: {visible(line)}", "yellow"), soft_wrap=True)
         line = f"{visible(self.into)}: {self.copied} cells copied, {self.already_there} were there already; "
@@ -88,7 +91,8 @@ def merge(sources: Sequence[Path], into: Path, people: Console) -> MergeReport:
     Returns:
         what was copied and what was not.
     Raises:
-        UserError: no store, stores of different grids, a folder named twice; nothing was copied.
+        UserError: no store, stores of different grids, a folder named twice; nothing was copied. Or a newer FineGrid
+            wrote into the target.
         StoreBusy: a run is using the target.
         EnvironmentProblem: the disk refused; what was copied by then is whole.
     """
@@ -97,16 +101,17 @@ def merge(sources: Sequence[Path], into: Path, people: Console) -> MergeReport:
     grid = _common_grid(layouts, target)
     refuse_if_busy(target)
     report = MergeReport(into=str(into), grid=grid)
-    folders = [(layout, folder) for layout in layouts for folder in complete_results(layout)]
+    folders = [folder for layout in layouts for folder in _finished(layout)]
     try:
         with Progress(console=people, transient=True) as progress:
-            for _, folder in progress.track(folders, description="cells"):
+            for folder in progress.track(folders, description="cells"):
                 _bring(folder, target, report)
     except OSError as error:
         raise disk_problem(target.root, error) from error
     if not has_cells(target):
         raise UserError("there is no finished cell in any of them: nothing to merge")
-    report.num_results = rebuild(target.root).num_results
+    # What another machine finished counts, however often this one tried the cell since.
+    report.num_results = rebuild(target.root, welcome={folder.parent.name for folder in folders}).num_results
     return report
 
 
@@ -120,6 +125,11 @@ def _common_grid(layouts: Sequence[Layout], target: Layout) -> str:
         listed = ", ".join(f"{root}: {name}" for root, name in grids.items())
         raise UserError(f"results of different grids do not belong into one store ({listed})")
     return next(iter(grids.values()))
+
+
+def _finished(layout: Layout) -> list[Path]:
+    with look(layout.root) as connection:
+        return counted_results(layout, connection)
 
 
 def _grid_of(layout: Layout) -> str:
@@ -136,7 +146,15 @@ def _bring(folder: Path, target: Layout, report: MergeReport) -> None:
         return
     cell_id = result.cell.cell_id
     for there in results_of(target, cell_id):
-        if there.name == folder.name or _is_same(read_result(there), result):
+        try:
+            verify(there)
+            found = read_result(there)
+        except NotUnderstood as error:
+            raise UserError(f"{error}; update FineGrid") from error
+        except DamagedResult as error:
+            report.set_aside.append(set_aside(target, there, str(error)))
+            continue
+        if there.name == folder.name or _is_same(found, result):
             report.already_there += 1
         else:
             report.differing.append(f"{cell_id} ({result.cell.title}): {folder}")

@@ -246,6 +246,12 @@ class Queue:
             self._take_out(running, cell_id)
             self._rejoin(replace(running.batch, group=running.groups.get(cell_id, "")), [packed.cell])
 
+    def finish(self, cell_id: str) -> None:
+        """Hand a cell that waits out no more: its result was found after the verdict on it."""
+        rest = [replace(b, cells=tuple(c for c in b.cells if c.cell_id != cell_id)) for b in self._waiting]
+        self._waiting = [batch for batch in rest if batch.cells]
+        self._finished.add(cell_id)
+
     def _pack(self, batch: Batch) -> PackSpec:
         cells = tuple(
             PackedCell(cell=cell, epoch=self._epoch, attempt=self._attempts(cell.cell_id)) for cell in batch.cells

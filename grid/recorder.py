@@ -31,12 +31,12 @@ class AttemptStore(Protocol):
         """Take a complete result folder into the index."""
         ...
 
-    def fail(self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log: str) -> None:
-        """Record a failed attempt."""
+    def fail(self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log: str) -> Path | None:
+        """Record a failed attempt; the folder of its result, when that was found and made the cell done instead."""
         ...
 
-    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> None:
-        """Record an attempt given back unfinished."""
+    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> Path | None:
+        """Record an attempt given back unfinished; same answer as `fail`."""
         ...
 
 
@@ -95,8 +95,13 @@ class Recorder:
         return packed if packed is not None and is_of_attempt(event, packed) else None
 
     def _record(self, event: Event, packed: PackedCell) -> Event:
-        """Write what the event says; a result that cannot be read becomes a failure to be tried again."""
+        """Write what the event says, and correct it.
+
+        A result that cannot be read becomes a failure to be tried again. An attempt that did not end well by its own
+        account, and whose result is there all the same, has finished: the answer to its last upload was lost, say.
+        """
         cell_id, epoch, attempt = packed.cell.cell_id, packed.epoch, packed.attempt
+        folder = None
         if event.kind is EventKind.CELL_FINISHED:
             try:
                 self._store.ingest(Path(event.data["folder"]))
@@ -106,21 +111,26 @@ class Recorder:
         elif event.kind is EventKind.CELL_FAILED:
             kind = FailureKind(event.data["kind"])
             log = str(event.data.get("log") or self._log(event.pack_id))
-            self._store.fail(cell_id, epoch, attempt, kind, str(event.data.get("reason", "")), log)
+            folder = self._store.fail(cell_id, epoch, attempt, kind, str(event.data.get("reason", "")), log)
         elif event.kind is EventKind.CELL_INTERRUPTED:
-            self._store.interrupt(cell_id, epoch, attempt)
-        return event
+            folder = self._store.interrupt(cell_id, epoch, attempt)
+        return event if folder is None else _found(event.pack_id, packed, folder)
 
     def _record_verdict(self, event: Event, verdict: Verdict) -> None:
         packed = verdict.packed
-        if verdict.kind is None:
-            self._store.interrupt(packed.cell.cell_id, packed.epoch, packed.attempt)
-            return
+        key = (packed.cell.cell_id, packed.epoch, packed.attempt)
         log = str(event.data.get("log") or self._log(event.pack_id))
-        self._store.fail(packed.cell.cell_id, packed.epoch, packed.attempt, verdict.kind, verdict.reason, log)
-        data = {"kind": str(verdict.kind), "reason": verdict.reason, "log": log}
-        told = Event(kind=EventKind.CELL_FAILED, pack_id=event.pack_id, cell_id=packed.cell.cell_id, data=data)
-        self._watch(told, packed)
+        if verdict.kind is None:
+            folder = self._store.interrupt(*key)
+        else:
+            folder = self._store.fail(*key, verdict.kind, verdict.reason, log)
+        if folder is not None:  # a trial that was given up on, and lives, published it just now
+            self.queue.finish(packed.cell.cell_id)
+            self._watch(_found(event.pack_id, packed, folder), packed)
+        elif verdict.kind is not None:
+            data = {"kind": str(verdict.kind), "reason": verdict.reason, "log": log}
+            told = Event(kind=EventKind.CELL_FAILED, pack_id=event.pack_id, cell_id=packed.cell.cell_id, data=data)
+            self._watch(told, packed)
 
     def _recover(self, pack_id: str) -> None:
         """A trial may die between publishing a result and telling: look for what its cells left."""

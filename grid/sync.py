@@ -13,11 +13,11 @@ from rich.text import Text
 
 from grid.sinks.base import open_sink
 from grid.sinks.feeding import hand_over
-from grid.store.reading import read_done
+from grid.store.reading import counted_results, read_done
 from grid.store.schema import look
 from jobs.errors import EnvironmentProblem, FineGridError, one_line
 from jobs.redaction import redact
-from jobs.storage import Layout, results_of
+from jobs.storage import Layout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +53,8 @@ def sync(root: Path, sink: str, settings: Mapping[str, str], people: Console) ->
     """
     layout = Layout(root)
     with look(root) as connection:
-        done = sorted(read_done(connection))
-    folders = [results_of(layout, cell_id)[-1] for cell_id in done]
+        done = read_done(connection)
+        folders = [folder for folder in counted_results(layout, connection) if folder.parent.name in done]
     target = open_sink(sink, settings, root)
     with Progress(console=people, transient=True) as progress:
         bar = progress.add_task("cells", total=len(folders))

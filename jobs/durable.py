@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -36,6 +37,10 @@ Writer = Callable[[Path], None]
 
 class DamagedResult(EnvironmentProblem):
     """A folder is incomplete or its bytes are not the ones that were written."""
+
+
+class NotUnderstood(DamagedResult):
+    """Its bytes are the ones that were written, by a FineGrid that knows more than this one: it does not count here."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +137,7 @@ def read_manifest(folder: Path) -> dict[str, FileEntry]:
     try:
         data = json.loads((folder / MANIFEST).read_text("utf-8"))
         if data["version"] > MANIFEST_VERSION:
-            raise DamagedResult(f"{folder}: manifest version {data['version']} is newer than this FineGrid knows")
+            raise NotUnderstood(f"{folder}: manifest version {data['version']} is newer than this FineGrid knows")
         return {_checked_name(folder, name): _entry(item) for name, item in data["files"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DamagedResult(f"{folder}: manifest cannot be read ({type(error).__name__}: {error})") from error
@@ -190,7 +195,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         EnvironmentProblem: the disk refused; the old content is still there.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # A nonce, not a pid: containers that share a folder all have a process 1.
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         write_synced(temporary, data)
         temporary.replace(path)

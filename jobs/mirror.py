@@ -13,6 +13,7 @@ import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections import defaultdict
 from collections.abc import Collection, Iterable
@@ -20,7 +21,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from jobs.durable import MANIFEST, DamagedResult, disk_problem, read_manifest, verify_file, write_atomically
+from jobs.durable import (
+    MANIFEST,
+    DamagedResult,
+    disk_problem,
+    read_manifest,
+    verify_file,
+    write_atomically,
+    write_synced,
+)
 from jobs.errors import EnvironmentProblem
 from jobs.failpoints import failpoint
 from jobs.objects import CREDENTIALS, Objects, objects_at, parse_url
@@ -174,7 +183,7 @@ class Mirror:
             manifest = self.objects.read(f"{key}/{MANIFEST}")
             if manifest is None:
                 raise DamagedResult(f"{self.url}/{key}: there is no manifest (any more)")
-            (temporary / MANIFEST).write_bytes(manifest)
+            write_synced(temporary / MANIFEST, manifest)
             for name in read_manifest(temporary):
                 if weights or not is_weight(name):
                     self._fetch(f"{key}/{name}", temporary / name)
@@ -188,7 +197,7 @@ class Mirror:
         for name in names:
             path = folder / name
             if not path.exists():
-                near = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+                near = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
                 try:
                     self._fetch(f"{key}/{name}", near)
                     near.rename(path)
@@ -207,11 +216,21 @@ class Mirror:
     def verify(self, folder: Path) -> None:
         """Compare a folder with its manifest: what is here by its bytes, what stayed at the URL by its size.
 
-        The server checked a sum when a file arrived.
+        The server checked a sum when a file arrived. What is here is a copy: when it is damaged, another one is brought
+        before the result counts as damaged.
 
         Raises:
             DamagedResult: a file is missing or different.
         """
+        try:
+            self._verify(folder)
+        except DamagedResult:
+            if not folder.is_dir():
+                raise
+            shutil.rmtree(folder, ignore_errors=True)
+            self._verify(folder)
+
+    def _verify(self, folder: Path) -> None:
         self.bring(folder, weights=False)
         key = folder.relative_to(self.root).as_posix()
         sizes: dict[str, int] | None = None

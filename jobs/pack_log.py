@@ -31,7 +31,10 @@ class PackLog:
         self.path = path
         self._mirror = mirror_of(path.parent.parent)
         self._share_at_s = 0.0
+        is_torn = _ends_within_a_line(path)
         self._file = path.open("a", encoding="utf-8")
+        if is_torn:  # its process was killed while it wrote: what follows must not be lost with that line
+            self._file.write("\n")
 
     def write(
         self,
@@ -94,6 +97,17 @@ class PackLog:
         if self._mirror is not None:
             self._share(self._mirror)
         self._file.close()
+
+
+def _ends_within_a_line(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            if not file.seek(0, os.SEEK_END):
+                return False
+            file.seek(-1, os.SEEK_END)
+            return file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def _now() -> str:

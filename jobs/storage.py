@@ -16,6 +16,7 @@ from jobs.durable import (
     MANIFEST,
     DamagedResult,
     FileEntry,
+    NotUnderstood,
     Writer,
     commit_folder,
     disk_problem,
@@ -39,6 +40,7 @@ __all__ = [
     "AttemptName",
     "DamagedResult",
     "Layout",
+    "NotUnderstood",
     "bring_weights",
     "cache_root",
     "check_cell_id",
@@ -104,16 +106,17 @@ def _sharing(layout: Layout, target: Path) -> Callable[[Path], None] | None:
 
 
 def make_cell_folder(folder: Path) -> None:
-    """Make the folder of a cell's results or checkpoints; its name survives a power cut.
+    """Make the folder of a cell's results or checkpoints; its name, and its parent's, survive a power cut.
 
     Raises:
         EnvironmentProblem: a symbolic link stands there.
     """
     if folder.is_symlink() or folder.parent.is_symlink():
         raise EnvironmentProblem(f"{folder} is a symbolic link: results are only written into real folders")
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        sync_folder(folder.parent)
+    for level in (folder.parent, folder):
+        if not level.is_dir():
+            level.mkdir(parents=True, exist_ok=True)
+            sync_folder(level.parent)
 
 
 def verify(folder: Path) -> None:
@@ -161,6 +164,7 @@ def read_result(folder: Path) -> CellResult:
 
     Raises:
         DamagedResult: it is not what was written, or not of this cell and attempt.
+        NotUnderstood: a newer FineGrid wrote it.
     """
     entry = read_manifest(folder).get(RESULT)
     if entry is None:
@@ -177,12 +181,19 @@ def read_result(folder: Path) -> CellResult:
 
 def _parse_result(folder: Path) -> CellResult:
     try:
-        data = json.loads((folder / RESULT).read_text("utf-8"))
+        text = (folder / RESULT).read_bytes()
+    except OSError as error:
+        raise DamagedResult(f"{folder}: {RESULT} cannot be read ({error.strerror})") from error
+    try:
+        data = json.loads(text)
         if data["version"] > RESULT_VERSION:
-            raise DamagedResult(f"{folder}: result version {data['version']}, this FineGrid knows {RESULT_VERSION}")
+            raise NotUnderstood(f"{folder}: result version {data['version']}, this FineGrid knows {RESULT_VERSION}")
         return from_json(CellResult, data)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedResult(f"{folder}: {RESULT} cannot be read ({type(error).__name__}: {error})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # The manifest vouches for these bytes: another FineGrid wrote them.
+        raise NotUnderstood(
+            f"{folder}: this FineGrid does not understand {RESULT} ({type(error).__name__}: {error})"
+        ) from error
 
 
 def complete_results(layout: Layout, *, skip: Collection[str] = frozenset()) -> Iterator[Path]:

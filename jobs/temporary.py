@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import socket
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -84,7 +85,8 @@ def _is_stale(path: Path) -> bool:
     if match["machine"] != machine_id():
         return _age_s(path) > _OTHER_MACHINE_MAX_AGE_S
     if match["boot"] != _boot():
-        return True
+        # Another machine may bear the same name (clones do): only what is older than this boot is surely ours.
+        return _age_s(path) > min(_OTHER_MACHINE_MAX_AGE_S, time.clock_gettime(time.CLOCK_BOOTTIME))
     return process_start(int(match["pid"])) != int(match["start"])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -126,6 +126,8 @@ def _end_attempt(connection: Connection, key: dict[str, Any], ended: dict[str, A
 def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
     """Mark what earlier runs left running as interrupted.
 
+    When it was cut off nobody knows: it counts as ended when its pack was last heard of, not when the next run came.
+
     Returns:
         number of cells.
     """
@@ -133,15 +135,31 @@ def interrupt_leftovers(connection: Connection, *, before_epoch: int) -> int:
     running, interrupted = str(CellState.RUNNING), str(CellState.INTERRUPTED)
     reason = "the run ended before the cell did"
     ended = {"state": interrupted, "reason": reason}
+    others = attempts.alias()
+    last_word = sa.select(sa.func.max(others.c.ended_at)).where(
+        others.c.epoch == attempts.c.epoch, others.c.pack_id == attempts.c.pack_id
+    )
     connection.execute(
         sa.update(attempts)
         .where(attempts.c.state == running, attempts.c.epoch < before_epoch)
-        .values(**ended, ended_at=utc_now())
+        .values(**ended, ended_at=sa.func.coalesce(last_word.scalar_subquery(), attempts.c.started_at))
     )
     changed = connection.execute(
         sa.update(cells).where(cells.c.state == running, cells.c.epoch < before_epoch).values(**ended)
     )
     return int(changed.rowcount)
+
+
+def forget(connection: Connection, cell_ids: Collection[str]) -> None:
+    """Make cells pending as if no attempt had been handed out, so that any result of theirs may enter.
+
+    The rows of their attempts stay, and so do the numbers that are taken.
+    """
+    table = schema.cells
+    fresh = {"state": str(CellState.PENDING), "kind": None, "reason": None, "epoch": 0, "attempt": 0}
+    update = sa.update(table).where(table.c.cell_id == sa.bindparam("id")).values(**fresh)
+    if cell_ids:
+        connection.execute(update, [{"id": cell_id} for cell_id in cell_ids])
 
 
 def last_attempt(connection: Connection, cell_id: str, epoch: int) -> int:

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,17 @@ logger = logging.getLogger(__name__)
 class Copies:
     """Keeps the copy and the journal of one store; does nothing for a store on a local disk."""
 
-    def __init__(self, layout: Layout, places: Places) -> None:
-        """Nothing is touched yet."""
+    def __init__(self, layout: Layout, places: Places, check_ours: Callable[[], None] = lambda: None) -> None:
+        """Nothing is touched yet.
+
+        Args:
+            layout: the results folder.
+            places: where its index lies.
+            check_ours: raises StoreBusy once another host has taken the store over.
+        """
         self._layout = layout
         self._places = places
+        self._check_ours = check_ours
         self._next_at = 0.0
 
     def restore(self) -> None:
@@ -79,6 +87,7 @@ class Copies:
         """Replace the copy by the index as it is now.
 
         Raises:
+            StoreBusy: another host has taken the store over; its copy is still there.
             EnvironmentProblem: the disk refused; the copy before is still there.
         """
         if not self._places.is_shared:
@@ -134,6 +143,9 @@ class Copies:
         try:
             _copy_synced(database, near / copy.name)
             failpoint("copy.before_replace")
+            # A network that stood still while this was written may have cost us the store: the next holder's copy and
+            # journal are the newer ones.
+            self._check_ours()
             _replace(near, copy)
         finally:
             shutil.rmtree(near, ignore_errors=True)

@@ -19,7 +19,7 @@ from grid.store.states import check_step
 from grid.store.upsert import insert_into
 from jobs.failpoints import failpoint
 from jobs.spec import CellResult, CellState
-from jobs.storage import DamagedResult, Layout, read_result, verify
+from jobs.storage import DamagedResult, Layout, NotUnderstood, read_result, verify
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +42,10 @@ def _insert_new(dialect: str, table: sa.Table) -> sa.Insert:
 def _finish_attempt(dialect: str) -> sa.Insert:
     table = schema.attempts
     upsert = insert_into(dialect, table)
-    changed: dict[str, Any] = {name: upsert.excluded[name] for name in (*_DONE, "ended_at")}
+    changed: dict[str, Any] = {name: upsert.excluded[name] for name in _DONE}
     changed |= {name: sa.func.coalesce(upsert.excluded[name], table.c[name]) for name in ("host", "pid")}
+    # Known from before when the index is made anew, or when a later run finds the result.
+    changed["ended_at"] = sa.func.coalesce(table.c.ended_at, upsert.excluded.ended_at)
     return upsert.on_conflict_do_update(index_elements=["cell_id", "epoch", "attempt"], set_=changed)
 
 
@@ -69,9 +71,8 @@ def read_published(layout: Layout, folder: Path) -> Published:
     Raises:
         DamagedResult: a file is missing or different.
     """
-    result = read_result(folder)
     verify(folder)
-    return Published(result=result, folder=layout.relative(folder))
+    return Published(result=read_result(folder), folder=layout.relative(folder))
 
 
 def insert_result(
@@ -162,7 +163,8 @@ def _read_or_log(layout: Layout, folder: Path) -> Published | None:
     try:
         return read_published(layout, folder)
     except DamagedResult as error:
-        logger.warning("%s; the cell is computed again, `finegrid doctor --rebuild` sets the folder aside", error)
+        advice = "update FineGrid" if isinstance(error, NotUnderstood) else "`finegrid doctor --rebuild` sets it aside"
+        logger.warning("%s; the cell is computed again, %s", error, advice)
         return None
 
 

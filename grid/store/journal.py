@@ -19,7 +19,7 @@ from sqlalchemy.engine import Connection
 from grid.store import attempts, schema
 from grid.store.ingest import utc_now
 from grid.store.upsert import insert_if_new
-from jobs.durable import disk_problem
+from jobs.durable import disk_problem, sync_folder
 from jobs.failpoints import failpoint
 from jobs.spec import CellState
 
@@ -43,10 +43,13 @@ def append(path: Path, event: str, **values: Any) -> None:
     try:
         with path.open("ab") as file:
             # A line that an earlier process left unfinished must not swallow this one.
-            start = "\n" if file.tell() and not _ends_with_newline(path) else ""
+            is_new = not file.tell()
+            start = "" if is_new or _ends_with_newline(path) else "\n"
             file.write((start + line).encode("utf-8"))
             file.flush()
             os.fsync(file.fileno())
+        if is_new:
+            sync_folder(path.parent)
     except OSError as error:
         raise disk_problem(path, error) from error
     failpoint("journal.appended")

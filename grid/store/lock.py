@@ -7,7 +7,9 @@ import fcntl
 import json
 import os
 import socket
+import struct
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +20,8 @@ from jobs.temporary import boot_id, process_start
 
 _DETAILS_WAIT_S = 0.5
 """A holder writes its details right after taking the lock."""
+_RANGE = "hhqqi4x"
+"""struct flock of 64-bit Linux."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +104,7 @@ class StoreLock:
         descriptor = self._open()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _show_to_network(descriptor, fcntl.F_WRLCK)
             holder = Holder.this_process()
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(asdict(holder)).encode("utf-8"), 0)
@@ -118,6 +123,7 @@ class StoreLock:
             os.ftruncate(self._descriptor, 0)
             # Unlocking, not only closing: a child between fork and exec may still have a copy of the descriptor.
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+            _show_to_network(self._descriptor, fcntl.F_UNLCK)
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -133,6 +139,31 @@ class StoreLock:
             time.sleep(0.02)
         who = str(holder) if holder else "a process that left no details"
         return busy(self._path.parent, who)
+
+
+def is_held_beyond_network(path: Path) -> bool:
+    """Whether the machine that serves a network folder has taken the lock in it itself; only asks.
+
+    Args:
+        path: the lock file, as a client sees it.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, struct.pack(_RANGE, fcntl.F_WRLCK, 0, 0, 0, 0))
+        return int(struct.unpack(_RANGE, answer)[0]) != fcntl.F_UNLCK
+    except OSError:
+        return False  # no locks there at all
+    finally:
+        os.close(descriptor)
+
+
+def _show_to_network(descriptor: int, kind: int) -> None:
+    """Lock the file's bytes as well: a server tells its clients of these locks, of flock's it does not."""
+    with suppress(OSError):  # the flock counts
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_RANGE, kind, 0, 0, 0, 0))
 
 
 def _is_current(holder: Holder | None) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -28,6 +29,8 @@ from jobs.durable import disk_problem
 from jobs.errors import UserError
 from jobs.storage import DamagedResult, Layout, complete_results, read_result
 
+_LONGEST_ROOT = 400
+"""Bytes of a results folder's absolute path: SQLite opens files of at most 512, temporary ones among them."""
 logger = logging.getLogger(__name__)
 
 
@@ -35,9 +38,13 @@ def make_root(layout: Layout) -> None:
     """Make the results folder when it is missing.
 
     Raises:
-        UserError: a file is in its place.
+        UserError: a file is in its place, or its name is longer than SQLite takes.
         EnvironmentProblem: the disk refused.
     """
+    if len(os.fsencode(layout.root)) > _LONGEST_ROOT:
+        raise UserError(
+            f"{layout.root}: at most {_LONGEST_ROOT} bytes are possible; give a shorter path with --results"
+        )
     try:
         layout.root.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:

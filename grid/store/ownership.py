@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from grid.store.lease import Lease, read_lease
 from grid.store.lease_files import LeaseFiles, LeaseFolder
-from grid.store.lock import Holder, StoreLock, busy, read_holder
+from grid.store.lock import Holder, StoreLock, busy, is_held_beyond_network, read_holder
 from grid.store.places import Places, find_places
 from grid.store.postgres import PostgresOwnership, find_server, server_holder
 from grid.store.remote import RemoteLeases
@@ -21,8 +21,9 @@ class Ownership:
     def __init__(self, layout: Layout, places: Places) -> None:
         """Nothing is touched yet."""
         self._lock = StoreLock(places.lock)
-        self._lease = Lease(leases_of(layout)) if places.is_shared else None
+        self._lease = Lease(leases_of(layout)) if _has_leases(layout, places) else None
         self._layout = layout
+        self._is_network_folder = places.is_shared and layout.mirror is None
 
     @property
     def is_held(self) -> bool:
@@ -45,6 +46,8 @@ class Ownership:
         self._lock.acquire()
         failpoint("owner.locked")
         try:
+            if self._is_network_folder and is_held_beyond_network(self._layout.lock):
+                raise busy(self._layout.name, str(read_holder(self._layout.lock) or "a process of its server"))
             if self._lease is not None:
                 self._lease.acquire()
         except BaseException:
@@ -71,6 +74,11 @@ class Ownership:
 Owner = Ownership | PostgresOwnership
 
 
+def _has_leases(layout: Layout, places: Places) -> bool:
+    """Other hosts can reach the store, or have: this one may be the server whose disk they see as a network's."""
+    return places.is_shared or layout.lease.is_dir()
+
+
 def leases_of(layout: Layout) -> LeaseFiles:
     """Where the leases of a store lie that several hosts can reach."""
     mirror = layout.mirror
@@ -92,7 +100,7 @@ def current_holder(layout: Layout) -> Holder | None:
     holder = read_holder(places.lock)
     if holder is not None and holder.seems_alive():
         return holder
-    record = read_lease(leases_of(layout)) if places.is_shared else None
+    record = read_lease(leases_of(layout)) if _has_leases(layout, places) else None
     if record is None or record.released:
         return None
     # Of another host only its lease is known; whether that is stale, only watching it would tell.

@@ -134,7 +134,8 @@ def _runs(path: Path, options: str) -> list[tuple[object, ...]]:
 
 
 def _shared(layout: Layout, store_id: str) -> Places:
-    name = hashlib.sha256(f"{os.path.realpath(layout.root)}\0{store_id}".encode()).hexdigest()[:16]
+    # File names are bytes: one that is no UTF-8 has a place as well.
+    name = hashlib.sha256(os.fsencode(os.path.realpath(layout.root)) + f"\0{store_id}".encode()).hexdigest()[:16]
     folder = _local_cache() / "stores" / name
     return Places(index=folder / "grid.db", lock=folder / "lock", ballast=folder / "ballast", is_shared=True)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -14,7 +14,7 @@ from grid.store.places import index_to_read
 from grid.store.rows import CellRow
 from grid.store.schema import look
 from jobs.spec import CellState, FailureKind
-from jobs.storage import Layout
+from jobs.storage import AttemptName, Layout, complete_results
 
 
 def read_states(connection: Connection) -> dict[str, CellRow]:
@@ -56,6 +56,33 @@ def read_pins(connection: Connection) -> dict[str, str]:
 def read_grid(connection: Connection) -> str:
     """Name of the grid that the store belongs to."""
     return str(connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "grid")).scalar_one())
+
+
+def counted_results(layout: Layout, connection: Connection) -> list[Path]:
+    """The result folders that count: of done cells the one in the index, of others those that a run would take in.
+
+    Args:
+        layout: the results folder.
+        connection: to its index.
+
+    Returns:
+        by cell id, newest attempt first; what was refused because a newer attempt was handed out is left out.
+    """
+    cells, results = schema.cells, schema.results
+    query = sa.select(cells.c.cell_id, cells.c.epoch, cells.c.attempt, results.c.folder)
+    rows = connection.execute(query.select_from(cells.outerjoin(results, results.c.cell_id == cells.c.cell_id)))
+    known = {cell_id: (epoch, attempt, folder) for cell_id, epoch, attempt, folder in rows}
+    found = [
+        folder for folder in complete_results(layout) if _counts(folder, *known.get(folder.parent.name, (0, 0, None)))
+    ]
+    return sorted(found, key=lambda folder: (folder.parent.name, AttemptName.parse(folder.name)), reverse=True)
+
+
+def _counts(folder: Path, epoch: int, attempt: int, indexed: str | None) -> bool:
+    if indexed is not None:
+        return folder.name == PurePosixPath(indexed).name
+    name = AttemptName.parse(folder.name)
+    return name is not None and (name.epoch, name.attempt) >= (epoch, attempt)
 
 
 def peek(root: Path) -> tuple[dict[str, CellRow], dict[str, str]]:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 
-from grid.store import opening, schema
+from grid.store import attempts, opening, schema
 from grid.store.connection import leave_single_file, open_writer, reading
 from grid.store.copies import Copies
 from grid.store.ingest import Published, insert_result, read_published, utc_now
@@ -27,7 +27,7 @@ from jobs.durable import disk_problem, sync_folder
 from jobs.errors import UserError
 from jobs.failpoints import failpoint
 from jobs.spec import CellState
-from jobs.storage import DamagedResult, Layout, complete_results, has_cells
+from jobs.storage import DamagedResult, Layout, NotUnderstood, complete_results, has_cells
 from jobs.temporary import new_temporary
 
 _SIDE_SUFFIXES = ("-wal", "-shm", "-journal")
@@ -46,7 +46,7 @@ class RebuildReport:
     backup: str | None
     """The old index, beside the new one."""
     lost: tuple[str, ...]
-    """Tables of the old index that could not be read, with the reason."""
+    """Tables and rows of the old index that could not be read or make no sense, with the reason."""
 
 
 @dataclass
@@ -55,6 +55,8 @@ class _Old:
 
     rows: dict[str, list[Row]] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
+    welcome: Collection[str] = ()
+    """See `rebuild`."""
 
     def grid(self) -> str | None:
         """Name of the grid, when it can be read."""
@@ -69,18 +71,20 @@ class _Folders:
     damaged: list[tuple[Path, str]]
 
 
-def rebuild(root: Path) -> RebuildReport:
+def rebuild(root: Path, *, welcome: Collection[str] = frozenset()) -> RebuildReport:
     """Replace the index of a results folder by a new one.
 
     Args:
         root: results folder, with or without an index.
+        welcome: cells whose result counts even when the index has handed out later attempts: another machine's, of
+            which no attempt is late.
 
     Returns:
         what was found and done.
 
     Raises:
         StoreBusy: a run is using the store.
-        UserError: there is nothing to rebuild from.
+        UserError: there is nothing to rebuild from, or a newer FineGrid wrote results here.
         EnvironmentProblem: the disk refused.
 
     Side effects:
@@ -94,9 +98,9 @@ def rebuild(root: Path) -> RebuildReport:
     try:
         copies = copies_of(layout, places, ownership)
         if isinstance(ownership, PostgresOwnership):
-            return _refill_server(layout, ownership.engine, copies)
-        old = _salvage(index_to_read(layout))
-        folders = _read_folders(layout)
+            return _refill_server(layout, ownership.engine, copies, _Old(welcome=welcome))
+        old = _salvage(index_to_read(layout), _Old(welcome=welcome))
+        folders = _read_folders(layout, old)
         grid = _grid_name(layout, old, folders)
         report = _replace_index(layout, places, copies, grid, old, folders)
         _save_copy(places, copies)
@@ -107,11 +111,10 @@ def rebuild(root: Path) -> RebuildReport:
         ownership.release()
 
 
-def _refill_server(layout: Layout, engine: Engine, copies: Copies) -> RebuildReport:
+def _refill_server(layout: Layout, engine: Engine, copies: Copies, old: _Old) -> RebuildReport:
     """The same in a database, in one transaction: nothing changes when it fails."""
-    old = _Old()
     _read_old(reading(engine), old)
-    folders = _read_folders(layout)
+    folders = _read_folders(layout, old)
     grid = _grid_name(layout, old, folders)
     with explained_server(), engine.begin() as connection:
         for table in (schema.metrics, schema.results, schema.attempts, schema.cells, schema.runs, schema.pins):
@@ -134,7 +137,7 @@ def _replace_index(
 
 
 def _report(layout: Layout, old: _Old, folders: _Folders, num_results: int, backup: Path | None) -> RebuildReport:
-    quarantined = [_set_aside(layout, path, why) for path, why in folders.damaged]
+    quarantined = [set_aside(layout, path, why) for path, why in folders.damaged]
     done = {published.result.cell.cell_id for published in folders.good}
     return RebuildReport(
         num_results=num_results,
@@ -153,8 +156,7 @@ def _save_copy(places: Places, copies: Copies) -> None:
         engine.dispose()
 
 
-def _salvage(index: Path) -> _Old:
-    old = _Old()
+def _salvage(index: Path, old: _Old) -> _Old:
     if not index.is_file():
         return old
     try:
@@ -170,29 +172,53 @@ def _salvage(index: Path) -> _Old:
 
 
 def _read_old(engine: Engine, old: _Old) -> None:
-    for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts):
+    for table in (schema.meta, schema.runs, schema.pins, schema.cells, schema.attempts, schema.results):
         old.rows[table.name] = list(_readable_rows(engine, table, old.lost))
 
 
 def _readable_rows(engine: Engine, table: sa.Table, lost: list[str]) -> Iterator[Row]:
     try:
         with engine.connect() as connection:
-            for row in connection.execute(sa.select(table)).mappings():
+            if engine.dialect.name == "sqlite":
+                # One flipped byte in a text must not end the reading of its table.
+                cast(sqlite3.Connection, connection.connection.driver_connection).text_factory = _decoded
+            for row in connection.execute(_untyped(table)).mappings():
                 yield dict(row)
-    except (sa.exc.DatabaseError, sqlite3.DatabaseError, UnicodeDecodeError) as error:
+    except (sa.exc.DatabaseError, sqlite3.DatabaseError) as error:
         lost.append(f"{table.name}: {getattr(error, 'orig', None) or error}")
 
 
-def _read_folders(layout: Layout) -> _Folders:
+def _untyped(table: sa.Table) -> sa.Select[*tuple[Any, ...]]:
+    """All rows as they are stored: whether they make sense is asked when they are inserted."""
+    return sa.select(*(sa.column(column.name) for column in table.columns)).select_from(sa.table(table.name))
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", errors="replace")
+
+
+def _read_folders(layout: Layout, old: _Old) -> _Folders:
     good, damaged = [], []
     for path in complete_results(layout):
         try:
             good.append(read_published(layout, path))
+        except NotUnderstood as error:
+            raise UserError(f"{error}; update FineGrid: nothing was changed") from error
         except DamagedResult as error:
             damaged.append((path, str(error)))
-    # Newest attempt first: an older one is refused by the fence, as it was when both were new.
-    good.sort(key=lambda found: (found.result.epoch, found.result.attempt), reverse=True)
+    chosen = {row["folder"] for row in old.rows.get("results", [])}
+    good.sort(key=lambda found: (found.folder not in chosen, *_newest_first(found)))
     return _Folders(good, damaged)
+
+
+def _newest_first(found: Published) -> tuple[int, int, str, int]:
+    """An older attempt is refused by the fence, as it was when both were new.
+
+    One attempt may have left two folders, when its trial was started twice: the one in the old index stays there, and
+    without an index it is the one that a run would take in.
+    """
+    result, nonce = found.result, found.folder.rpartition("-")[2]
+    return -result.epoch, -result.attempt, result.cell.cell_id, -int(nonce, 16)
 
 
 def _grid_name(layout: Layout, old: _Old, folders: _Folders) -> str:
@@ -222,6 +248,7 @@ def _fill(connection: Connection, copies: Copies, grid: str, old: _Old, folders:
     """Rows that the old index still gave, then every result; the number of results."""
     _carry_over(connection, old, grid)
     copies.replay(connection)
+    attempts.forget(connection, old.welcome)
     is_declared = not old.rows.get("cells")
     num_results = sum(
         insert_result(connection, published, grid=grid, undeclared_is_retired=not is_declared)
@@ -234,11 +261,18 @@ def _fill(connection: Connection, copies: Copies, grid: str, old: _Old, folders:
 def _carry_over(connection: Connection, old: _Old, grid: str) -> None:
     cells = [_without_result(row) for row in old.rows.get("cells", []) if row["grid"] == grid]
     ids = {row["cell_id"] for row in cells}
-    attempts = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
-    _insert(connection, schema.cells, cells)
-    _insert(connection, schema.attempts, attempts)
-    _insert(connection, schema.runs, old.rows.get("runs", []))
-    _insert(connection, schema.pins, old.rows.get("pins", []))
+    tries = [row for row in old.rows.get("attempts", []) if row["cell_id"] in ids]
+    for table, rows in (
+        (schema.cells, cells),
+        (schema.attempts, tries),
+        (schema.runs, old.rows.get("runs", [])),
+        (schema.pins, old.rows.get("pins", [])),
+    ):
+        _insert_sound(connection, table, rows, old.lost)
+    for row in old.rows.get("meta", []):
+        if row["key"] != "grid":  # the name was checked
+            here = schema.meta.c.key == row["key"]
+            connection.execute(sa.update(schema.meta).where(here).values(value=str(row["value"])))
 
 
 def _without_result(row: Row) -> Row:
@@ -257,12 +291,49 @@ def _pin_from_results(connection: Connection, good: Sequence[Published]) -> None
             found.setdefault(f"dataset:{cell.data.id}", cell.data.revision)
     now = utc_now()
     new = [{"name": name, "revision": found[name], "pinned_at": now} for name in sorted(set(found) - known)]
-    _insert(connection, schema.pins, new)
+    if new:
+        connection.execute(sa.insert(schema.pins), new)
 
 
-def _insert(connection: Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
-    if rows:
-        connection.execute(sa.insert(table), rows)
+def _insert_sound(connection: Connection, table: sa.Table, rows: list[Row], lost: list[str]) -> None:
+    """Insert rows of the old index, without those that no index would take: damage made them."""
+    if not rows or _fault(connection, table, rows) is None:
+        return
+    for row in rows:
+        why = _fault(connection, table, [row])
+        if why is not None:
+            lost.append(f"a row of {table.name}: {why}")
+
+
+def _fault(connection: Connection, table: sa.Table, rows: list[Row]) -> str | None:
+    """Insert rows, all or none; the answer is why not."""
+    for row in rows:
+        for column in table.columns:
+            kind = int if isinstance(column.type, sa.Boolean) else column.type.python_type
+            if row[column.name] is not None and not isinstance(row[column.name], kind):
+                return f"{column.name} is no {kind.__name__}"  # SQLite would take it
+    try:
+        with connection.begin_nested():
+            connection.execute(sa.insert(table), rows)
+        return None
+    except (sa.exc.IntegrityError, sa.exc.DataError) as error:
+        return str(error.orig)
+    except sa.exc.StatementError as error:
+        if isinstance(error, sa.exc.DBAPIError):
+            raise  # the disk or the server, not the row
+        return str(error.orig or error)
+
+
+def _fold_side_files(index: Path) -> None:
+    """Bring committed rows out of the log into the file, as far as it can be read: a kill may leave the file alone."""
+    try:
+        engine = open_writer(index)
+        try:
+            leave_single_file(engine, index)
+        finally:
+            engine.dispose()
+    except sa.exc.DatabaseError:
+        return  # damaged: a run refuses it, and the copy has everything
 
 
 def _swap(index: Path, new_index: Path) -> Path | None:
@@ -273,6 +344,7 @@ def _swap(index: Path, new_index: Path) -> Path | None:
             file = index.with_name(index.name + suffix)
             if file.is_file():
                 shutil.copy2(file, backup.with_name(backup.name + suffix))
+        _fold_side_files(index)
     # Side files go before the new index comes: SQLite would replay them into it.
     for suffix in _SIDE_SUFFIXES:
         index.with_name(index.name + suffix).unlink(missing_ok=True)
@@ -282,8 +354,20 @@ def _swap(index: Path, new_index: Path) -> Path | None:
     return backup
 
 
-def _set_aside(layout: Layout, folder: Path, why: str) -> str:
+def set_aside(layout: Layout, folder: Path, why: str) -> str:
+    """Move a damaged result folder to quarantine/.
+
+    Args:
+        layout: the results folder.
+        folder: in it.
+        why: what is wrong with it.
+
+    Returns:
+        where it is now and why, for people.
+    """
     target = layout.quarantine / folder.parent.name / folder.name
+    while target.exists():  # its place was filled anew, by a merge, and is damaged again
+        target = target.with_name(f"{target.name}-again")
     if (mirror := layout.mirror) is not None:
         mirror.withdraw(layout.relative(folder))
         if not folder.is_dir():

@@ -21,7 +21,7 @@ def copies_of(layout: Layout, places: Places, owner: Owner) -> Copies:
     """What keeps the copies of a store that is ours; an index in a database needs none."""
     mirror = layout.mirror
     if mirror is None:
-        return Copies(layout, places)
+        return Copies(layout, places, owner.check)
     if isinstance(owner, Ownership):
         return RemoteCopies(layout, places, mirror, owner)
     return _Epochs(layout, places, mirror)

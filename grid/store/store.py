@@ -226,7 +226,7 @@ class Store:
 
     def fail(
         self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log: str | None = None
-    ) -> None:
+    ) -> Path | None:
         """Record that an attempt failed.
 
         A complete result of that attempt wins over the report of its failure. A report about an
@@ -239,9 +239,12 @@ class Store:
             kind: who must act.
             reason: one line; control characters are replaced.
             log: where to read more.
+
+        Returns:
+            the folder of the attempt's result, when that made the cell done instead; None otherwise.
         """
-        if self._ingest_published(cell_id, epoch, attempt):
-            return
+        if (folder := self._ingest_published(cell_id, epoch, attempt)) is not None:
+            return folder
         reason, log_path = one_line(reason), self._relative(log) if log else None
 
         def take_back(connection: Connection) -> None:
@@ -253,11 +256,12 @@ class Store:
         failpoint("fail.committed")
         self._copies.note_failure(cell_id, epoch, attempt, kind, reason, log_path)
         self._books.exclusively(self._copies.save_if_due)
+        return None
 
-    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> None:
-        """Record that an attempt was given back unfinished; same rules as `fail`."""
-        if self._ingest_published(cell_id, epoch, attempt):
-            return
+    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> Path | None:
+        """Record that an attempt was given back unfinished; same rules, and same answer, as `fail`."""
+        if (folder := self._ingest_published(cell_id, epoch, attempt)) is not None:
+            return folder
 
         def take_back(connection: Connection) -> None:
             state, reason = CellState.INTERRUPTED, "stopped before it was finished"
@@ -265,6 +269,7 @@ class Store:
             failpoint("interrupt.inserted")
 
         self._write(take_back)
+        return None
 
     def pins(self) -> dict[str, str]:
         """Pinned revisions: `model:owner/name` or `dataset:owner/name` -> commit."""
@@ -327,12 +332,12 @@ class Store:
         names = (AttemptName.parse(folder.name) for folder in complete_results(self.layout, skip=done))
         return max((name.epoch for name in names if name), default=0)
 
-    def _ingest_published(self, cell_id: str, epoch: int, attempt: int) -> bool:
+    def _ingest_published(self, cell_id: str, epoch: int, attempt: int) -> Path | None:
         for folder in results_of(self.layout, cell_id):
             name = AttemptName.parse(folder.name)
-            if name and (name.epoch, name.attempt) == (epoch, attempt):
-                return self._ingest_unless_damaged(folder)
-        return False
+            if name and (name.epoch, name.attempt) == (epoch, attempt) and self._ingest_unless_damaged(folder):
+                return folder
+        return None
 
     def _ingest_unless_damaged(self, folder: Path) -> bool:
         try:

@@ -50,10 +50,16 @@ class Tuning:
             chosen=chosen,
         )
 
-    def digest(self, arm: str, metric: str) -> str:
-        """Eight hex characters over what is declared for an arm, apart from how many candidates there are."""
+    def digest(self, arm: str, metric: str, default: Mapping[str, Any]) -> str:
+        """Eight hex characters over what is declared for an arm, apart from how many candidates there are.
+
+        Args:
+            arm: its title.
+            metric: by which its candidates are compared.
+            default: its own settings: ranges are relative to them, and they are the first candidate.
+        """
         spec = self.spec(arm, metric, None)
-        parts = [spec.search, spec.metric, spec.on, spec.batch, spec.seed, spec.halving, arm]
+        parts = [spec.search, spec.metric, spec.on, spec.batch, spec.seed, spec.halving, arm, dict(default)]
         return hashlib.sha256(dumps(parts).encode("utf-8")).hexdigest()[:8]
 
 

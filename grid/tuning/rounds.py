@@ -122,7 +122,7 @@ class _Follower:
 
     def __init__(self, arm: Arm, tuning: Tuning, outcomes: Outcomes, make_cell: MakeCell) -> None:
         self._arm, self._tuning, self._outcomes, self._make_cell = arm, tuning, outcomes, make_cell
-        self._digest = tuning.digest(arm.title, arm.metric)
+        self._digest = tuning.digest(arm.title, arm.metric, arm.default)
         self._candidates: list[Candidate] = []
         self._cells: dict[str, CellSpec] = {}
 

@@ -63,7 +63,7 @@ def record_studies(path: Path, tuning: Tuning, arms: Sequence[ArmProgress]) -> N
 
 def study_name(tuning: Tuning, arm: ArmProgress) -> str:
     """Name of an arm's study: another declaration begins another study."""
-    return f"{arm.arm.title} {tuning.digest(arm.arm.title, arm.arm.metric)}"
+    return f"{arm.arm.title} {tuning.digest(arm.arm.title, arm.arm.metric, arm.arm.default)}"
 
 
 def _record(optuna: Any, storage: Any, tuning: Tuning, arm: ArmProgress) -> None:

@@ -41,15 +41,17 @@ class MemoryStore:
         self.accuracy[cell_id] = result.metrics[0].value
         return True
 
-    def fail(self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log: str) -> None:
+    def fail(self, cell_id: str, epoch: int, attempt: int, kind: FailureKind, reason: str, log: str) -> Path | None:
         assert attempt == self.attempts[cell_id]
         self._step(cell_id, CellState.FAILED)
         self.failures[cell_id] = (str(kind), reason)
         self.logs[cell_id] = log
+        return None
 
-    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> None:
+    def interrupt(self, cell_id: str, epoch: int, attempt: int) -> Path | None:
         assert attempt == self.attempts[cell_id]
         self._step(cell_id, CellState.INTERRUPTED)
+        return None
 
     def _step(self, cell_id: str, following: CellState) -> None:
         check_step(cell_id, self.states.get(cell_id, CellState.PENDING), following)

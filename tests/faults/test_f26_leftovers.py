@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from tests.faults.conftest import CleanDump
@@ -22,6 +24,7 @@ def test_f26_leftovers_are_swept_and_cause_no_error(toy: Grid, clean_dump: Clean
     foreign.mkdir()
     before_boot = toy.layout.temporary / stale.name.replace(stale.name.split("-")[2], "0" * 8)
     before_boot.mkdir()
+    os.utime(before_boot, (0, 0))
     toy.layout.lock.write_text('{"host": "x"')
     (toy.folder / ".ballast.00000000.tmp").write_bytes(b"x")
     toy.run_until_done(1)

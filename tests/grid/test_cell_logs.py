@@ -8,6 +8,7 @@ from rich.console import Console
 
 from grid.cell_logs import cell_logs
 from jobs.errors import UserError
+from jobs.pack_log import PackLog
 from jobs.spec import FailureKind
 from tests.grid.store.conftest import Bench
 from tests.jobs.samples import cell
@@ -82,6 +83,19 @@ def test_a_torn_last_line_is_no_error(bench):
     [attempt] = cell_logs(bench.root, cell(1).cell_id).attempts
     assert [line.message for line in attempt.lines] == ["whole"]
     assert "1 lines cannot be read" in attempt.problem
+
+
+def test_what_is_written_behind_a_torn_line_is_read(bench):
+    """The driver says in the log of a killed worker why its pack was lost."""
+    bench.start(bench.cells[0])
+    write_log(bench, entry("whole", 1), tail='{"message": "to')
+    for message in ("the worker died", "and so on"):
+        with PackLog(bench.layout.pack_log(1, "pack-1")) as log:
+            log.write("pack_lost", message)
+    [attempt] = cell_logs(bench.root, cell(1).cell_id).attempts
+    assert [line.message for line in attempt.lines] == ["whole", "the worker died", "and so on"]
+    assert "1 lines cannot be read" in attempt.problem
+    assert not any(not line.strip() for line in bench.layout.pack_log(1, "pack-1").read_text().splitlines())
 
 
 def test_a_missing_log_is_said(bench):

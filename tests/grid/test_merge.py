@@ -11,7 +11,8 @@ from grid.store import Store
 from grid.store.reading import read_states
 from grid.store.schema import open_read_only
 from jobs.errors import StoreBusy, UserError
-from jobs.storage import results_of
+from jobs.spec import FailureKind
+from jobs.storage import Layout, results_of
 from tests.grid.store.conftest import GRID, Bench
 
 QUIET = Console(file=io.StringIO())
@@ -67,6 +68,72 @@ def test_into_a_store_and_again(machines):
     assert merge([two.root], one.root, QUIET).copied == 1
     again = merge([two.root], one.root, QUIET)
     assert (again.copied, again.already_there) == (0, 2)
+
+
+def test_what_one_machine_finished_counts_although_another_tried_it_later(machines):
+    """Attempt numbers of two stores say nothing about each other."""
+    one, two = machines
+    spec = two.cells[2]
+    for _ in range(2):
+        one.begin()
+        one.store.fail(spec.cell_id, *one.start(spec), FailureKind.TRANSIENT, "the worker died")
+        one.store.close()
+    report = merge([two.root], one.root, QUIET)
+    assert (report.copied, report.num_results) == (1, 3)
+    assert states(one.root)[spec.cell_id] == "done"
+    one.begin()
+    assert one.store.epoch == 4, "no number of the target's own attempts is handed out twice"
+    assert one.state(spec) == "done"
+    one.store.close()
+    again = merge([two.root], one.root, QUIET)
+    assert (again.copied, again.already_there, again.num_results) == (0, 2, 3)
+
+
+def test_of_several_results_of_a_cell_the_one_of_its_index_is_brought(machines, tmp_path):
+    """An attempt that was given up on may have published late: its own store refuses it, and so do others."""
+    one, _ = machines
+    spec = one.cells[2]
+    one.begin()
+    late = one.start(spec)
+    counted = one.finish(spec, hashes={"weights": "1" * 64})
+    one.publish(spec, *late, hashes={"weights": "2" * 64})
+    one.store.close()
+    report = merge([one.root], tmp_path / "all", QUIET)
+    assert (report.copied, report.differing, report.num_results) == (3, [], 3)
+    (brought,) = results_of(Layout(tmp_path / "all"), spec.cell_id)
+    assert brought.name == counted.name
+
+
+def test_what_its_own_store_refuses_is_not_brought(machines, tmp_path):
+    one, _ = machines
+    spec = one.cells[2]
+    one.begin()
+    late = one.start(spec)
+    one.start(spec)
+    one.publish(spec, *late)
+    one.store.close()
+    assert merge([one.root], tmp_path / "all", QUIET).num_results == 2
+
+
+@pytest.mark.parametrize("is_same_attempt", [False, True])
+def test_a_damaged_result_of_the_target_is_replaced_by_a_whole_one(machines, tmp_path, is_same_attempt):
+    one, two = machines
+    spec = one.cells[1]
+    target = one
+    if is_same_attempt:
+        target = Bench(tmp_path / "copy")
+        shutil.copytree(two.root, target.root)
+    (folder,) = results_of(target.layout, spec.cell_id)
+    (folder / "notes.txt").write_text("changed")
+    report = merge([two.root], target.root, QUIET)
+    assert (report.exit_code, len(report.set_aside)) == (0, 1)
+    assert states(target.root)[spec.cell_id] == "done"
+    (whole,) = results_of(target.layout, spec.cell_id)
+    assert (whole / "notes.txt").read_text() == "the same every time"
+    # Once more: what was set aside before is not in the way.
+    (whole / "notes.txt").write_text("changed again")
+    assert len(merge([two.root], target.root, QUIET).set_aside) == 1
+    assert len(list((target.layout.quarantine / spec.cell_id).iterdir())) == 2
 
 
 def test_a_damaged_source_stays_behind_and_is_named(machines, tmp_path):

@@ -173,3 +173,22 @@ def test_a_disk_that_refuses_everything_is_an_environment_problem(tmp_path, monk
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(EnvironmentProblem, match="Read-only"):
         write_atomically(tmp_path / "out.csv", b"new")
+
+
+def test_two_writers_of_one_file_leave_one_whole_content(tmp_path, monkeypatch):
+    """Containers that share a folder may have equal process numbers."""
+    path = tmp_path / "file"
+
+    def half_then_the_other(temporary, data):
+        monkeypatch.setattr(durable, "write_synced", write_synced)
+        with temporary.open("wb") as file:
+            file.write(data[:3])
+            file.flush()
+            write_atomically(path, b"of the other")
+            file.write(data[3:])
+
+    write_synced = durable.write_synced
+    monkeypatch.setattr(durable, "write_synced", half_then_the_other)
+    write_atomically(path, b"of the one")
+    assert path.read_bytes() == b"of the one"
+    assert [file.name for file in tmp_path.iterdir()] == ["file"]

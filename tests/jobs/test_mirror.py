@@ -106,6 +106,20 @@ def test_an_upload_that_was_swept_meanwhile_is_not_committed(layout, monkeypatch
     assert list(complete_results(layout)) == []
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "result.json", "notes.txt", "adapter/adapter_model.safetensors"])
+def test_damage_here_is_no_damage_there(layout, elsewhere, name):
+    """A power cut or a flipped bit in the cache of one machine: what the URL holds is brought again."""
+    give(layout)
+    (found,) = complete_results(elsewhere)
+    verify(found)
+    bring_weights(found)
+    (found / name).write_bytes(b"")
+    verify(found)
+    assert read_result(found) == result()
+    bring_weights(found)
+    verify_folder(found)
+
+
 def test_damage_at_the_url_is_found(layout, elsewhere):
     folder = give(layout)
     key = layout.relative(folder)

@@ -88,6 +88,21 @@ def test_publish_and_read_back(layout):
     assert list(layout.temporary.iterdir()) == []
 
 
+def test_every_name_on_the_way_to_a_result_survives_a_power_cut(layout, monkeypatch):
+    """The first result of a store makes cells/ too: a folder whose own name is lost takes everything in it along."""
+    synced = set()
+
+    def fsync(descriptor):
+        synced.add(Path(f"/proc/self/fd/{descriptor}").readlink())
+        real(descriptor)
+
+    real = os.fsync
+    monkeypatch.setattr(os, "fsync", fsync)
+    folder = publish(layout, result(), {"notes.txt": lambda path: path.write_text("n") and None})
+    assert {layout.root, layout.cells, folder.parent} <= synced
+    assert {path.name for path in synced} >= {path.name for path in folder.iterdir()}
+
+
 def test_publishing_twice_makes_two_folders(layout):
     first, second = publish(layout, result(), {}), publish(layout, result(), {})
     assert first != second

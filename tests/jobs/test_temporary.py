@@ -57,8 +57,17 @@ def test_a_reused_pid_does_not_protect(tmp_path):
 
 
 def test_a_folder_from_before_the_boot_goes(tmp_path):
-    renamed(new_temporary(tmp_path), boot="00000000")
+    folder = renamed(new_temporary(tmp_path), boot="00000000")
+    before_boot = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME) - 60
+    os.utime(folder, (before_boot, before_boot))
     assert sweep(tmp_path) == 1
+
+
+def test_the_folder_of_a_machine_of_the_same_name_stays(tmp_path):
+    """Host names repeat (clones, containers), and the first pid namespace has the same number on every Linux."""
+    folder = renamed(new_temporary(tmp_path), boot="00000000", pid=dead_pid())
+    assert sweep(tmp_path) == 0
+    assert folder.is_dir()
 
 
 def test_another_machines_folder_stays_for_a_day(tmp_path):

@@ -8,13 +8,16 @@ import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from grid.sinks.base import open_sink, sink_problems
 from grid.sinks.feeding import Feeder, hand_over
 from grid.sinks.records import read_record
+from grid.sync import sync
 from jobs.errors import ConfigError
 from jobs.storage import read_result
 from jobs.work_messages import AskedCell
+from tests.grid.store.conftest import Bench
 
 Cells = dict[str, AskedCell]
 
@@ -37,6 +40,27 @@ def test_a_record_is_what_the_result_says(explained: Cells) -> None:
     assert (record.params["model"], record.params["lora.r"], record.params["seed"]) == ("tiny-bert", 4, 0)
     assert record.tags["role"] == "cell"
     assert record.curves and {point.split for point in record.curves} >= {"train", "validation"}
+
+
+def test_what_is_handed_over_is_what_the_index_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt may have left two results; and a folder that is gone is passed over, not stumbled upon."""
+    taken: list[Path] = []
+
+    def take(folders: list[Path], sink: object, on_cell: object) -> tuple[int, int]:
+        taken.extend(folders)
+        return len(folders), 0
+
+    monkeypatch.setattr("grid.sync.open_sink", lambda *settings: None)
+    monkeypatch.setattr("grid.sync.hand_over", take)
+    bench = Bench(tmp_path / "results")
+    bench.begin()
+    key = bench.start(bench.cells[0])
+    first, *_ = sorted(bench.publish(bench.cells[0], *key, accuracy=accuracy) for accuracy in (0.1, 0.2))
+    assert bench.store.ingest(first)
+    shutil.rmtree(bench.finish(bench.cells[1]))
+    bench.store.close()
+    sync(bench.root, "tensorboard", {}, Console(quiet=True))
+    assert taken == [first]
 
 
 def test_tensorboard_reads_back_what_was_sent(folders: list[Path], tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from grid.store import Store, journal, peek
+from grid.store import Store, copies, journal, peek
 from jobs.errors import DiskFull, StoreBusy
 from jobs.spec import FailureKind
 from tests.grid.store.conftest import GRID, Bench
@@ -111,3 +111,22 @@ def test_a_writer_that_was_taken_over_changes_nothing(bench):
     with pytest.raises(StoreBusy, match="was taken over"):
         bench.store.fail(bench.cells[0].cell_id, 0, 0, FailureKind.USER, "x")
     assert bench.store.states() == before and not bench.layout.journal.exists()
+
+
+def test_a_copy_that_took_longer_than_the_lease_replaces_nothing(bench, monkeypatch):
+    """The network stood still while the copy was written; meanwhile another host went on with the store."""
+    theirs = bench.layout.root / "theirs.db"
+    shutil.copyfile(bench.layout.index, theirs)
+
+    def slow(source, target):
+        copy_synced(source, target)
+        (bench.layout.lease / "2").write_text("{}")
+        shutil.copyfile(theirs, bench.layout.index)
+        bench.layout.journal.write_text("what the other host recorded since its copy")
+
+    copy_synced = copies._copy_synced
+    monkeypatch.setattr(copies, "_copy_synced", slow)
+    with pytest.raises(StoreBusy, match="was taken over"):
+        bench.store.finish_run(0)
+    assert bench.layout.index.read_bytes() == theirs.read_bytes()
+    assert bench.layout.journal.exists()

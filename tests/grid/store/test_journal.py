@@ -15,6 +15,14 @@ def test_every_line_is_an_object(tmp_path):
     assert [json.loads(line)["name"] for line in path.read_text().splitlines()] == ["a\nb", "c"]
 
 
+def test_the_first_line_makes_the_name_of_the_file_last_too(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal, "sync_folder", synced.append)
+    for name in ("a", "b"):
+        journal.append(tmp_path / "journal.jsonl", "pinned", name=name, revision="1")
+    assert synced == [tmp_path]
+
+
 def test_a_full_disk_is_told(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")

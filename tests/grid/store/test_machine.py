@@ -1,9 +1,13 @@
-"""No sequence of runs, crashes, failures and late reports loses, doubles or changes a finished cell."""
+"""No sequence of runs, crashes, failures and late reports loses, doubles or changes a finished cell.
+
+And after each of them an index made anew from files and old index equals the old one, row for row.
+"""
 
 import tempfile
 from pathlib import Path
 
 import hypothesis.strategies as st
+import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -14,6 +18,7 @@ from hypothesis.stateful import (
 )
 
 from grid.store import schema
+from grid.store.rebuild import rebuild
 from jobs.spec import CellState, FailureKind
 from tests.grid.store.conftest import Bench
 from tests.postgres_server import VARIABLE
@@ -38,8 +43,27 @@ class StoreMachine(RuleBasedStateMachine):
 
     def teardown(self):
         self.check_results()
+        self.bench.store.ingest_all()
         self.bench.store.close()
+        before = self.whole_index()
+        rebuild(self.bench.root)
+        assert self.whole_index() == before
         self.folder.cleanup()
+
+    def whole_index(self):
+        """Every row of every table, apart from when a result was taken in."""
+        engine = schema.open_read_only(self.bench.root)
+        try:
+            with engine.connect() as connection:
+                return {
+                    table.name: sorted(
+                        repr({name: value for name, value in row.items() if name != "ingested_at"})
+                        for row in connection.execute(sa.select(table)).mappings()
+                    )
+                    for table in schema.metadata.sorted_tables
+                }
+        finally:
+            engine.dispose()
 
     def rows(self):
         return [self.bench.store.states()[spec.cell_id] for spec in self.bench.cells]

@@ -65,3 +65,43 @@ def test_where_the_file_system_has_no_locks_a_lease_takes_their_place(tmp_path, 
     bench.begin()
     assert bench.store.epoch == 2 and bench.state(bench.cells[0]) == "done"
     bench.store.close()
+
+
+def test_the_server_of_a_network_folder_respects_the_lease_of_its_clients(network, monkeypatch):
+    """What is NFS to the compute nodes is a local disk to the machine that exports it."""
+    client = Bench(network[0])
+    client.begin()
+    monkeypatch.delenv("FINEGRID_MOUNTINFO")
+    assert current_holder(client.layout).pid == os.getpid()
+    with pytest.raises(StoreBusy, match=f"process {os.getpid()} on"):
+        Store.open(client.root, grid=GRID)
+    client.finish(client.cells[0])
+    client.store.finish_run(5)
+    client.store.close()
+    # Given back, the server goes on with it, and its clients see that.
+    server = Bench(client.root)
+    server.begin()
+    assert (server.store.epoch, server.state(server.cells[0])) == (2, "done")
+    monkeypatch.setenv("FINEGRID_MOUNTINFO", str(network[0].parents[1] / "mountinfo"))
+    with pytest.raises(StoreBusy, match=f"process {os.getpid()} on"):
+        Store.open(client.root, grid=GRID)
+    server.store.close()
+    client.begin()
+    assert client.store.epoch == 3
+    client.store.close()
+
+
+def test_a_client_respects_the_server_that_runs_on_its_own_disk(network, monkeypatch):
+    """A store that no client has touched yet has no leases: the server's lock is asked about."""
+    monkeypatch.delenv("FINEGRID_MOUNTINFO")
+    server = Bench(network[0])
+    server.begin()
+    monkeypatch.setenv("FINEGRID_MOUNTINFO", str(network[0].parents[1] / "mountinfo"))
+    with pytest.raises(StoreBusy, match=f"process {os.getpid()} on"):
+        Store.open(server.root, grid=GRID)
+    server.finish(server.cells[0])
+    server.store.close()
+    client = Bench(network[0])
+    client.begin()
+    assert (client.store.epoch, client.state(client.cells[0])) == (2, "done")
+    client.store.close()

@@ -9,6 +9,7 @@ from grid.store import Store, peek, remote
 from grid.store.canonical import canonical_dump
 from grid.store.lease import Lease, Timing
 from grid.store.ownership import current_holder, leases_of
+from grid.store.rebuild import rebuild
 from jobs.errors import StoreBusy, UserError
 from jobs.objects import objects_at
 from jobs.spec import FailureKind
@@ -93,6 +94,18 @@ def test_without_any_index_the_results_make_a_new_one(bench, url, objects):
     objects.remove([key for key, _ in objects.listed("index/")])
     assert new_head(bench, url, objects) == 2
     assert bench.store.ingest_all() == 1 and bench.state(bench.cells[0]) == "done"
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "notes.txt"])
+def test_a_damaged_cache_takes_no_result_off_the_url(bench, url, objects, name):
+    folder = bench.finish(bench.cells[0])
+    bench.store.finish_run(0)
+    bench.store.close()
+    (folder / name).write_bytes(b"")
+    before = [key for key, _ in objects.listed("cells/")]
+    report = rebuild(bench.root)
+    assert (report.num_results, report.quarantined) == (1, ())
+    assert [key for key, _ in objects.listed("cells/")] == before
 
 
 def test_another_machine_reads_the_copy(bench, url, monkeypatch, tmp_path):

@@ -6,9 +6,10 @@ import threading
 
 import pytest
 
-from grid.store import CellRow, Store, peek
+from grid.pack_hours import pack_hours
+from grid.store import CellRow, Store, peek, schema
 from jobs.errors import BugError, EnvironmentProblem, StoreBusy, UserError
-from jobs.spec import CellState, FailureKind, dumps
+from jobs.spec import CellState, FailureKind, PackedCell, dumps
 from jobs.storage import Layout, publish
 from tests.grid.store.conftest import BOTH, GRID, index_on, query
 from tests.jobs.samples import cell, result
@@ -225,3 +226,31 @@ def test_a_copy_of_a_closed_store_is_complete(bench, tmp_path):
     bench.store.close()
     shutil.copytree(bench.root, tmp_path / "copy")
     assert query(tmp_path / "copy", "SELECT count(*) FROM results") == [(1,)]
+
+
+def test_the_time_between_a_kill_and_the_next_run_is_nobodys(bench, monkeypatch):
+    """Hours of devices, and what packs teach about costs, are counted from these ends."""
+    clock = {"now": "2026-01-01T08:00:00.000+00:00"}
+    for module in ("store", "attempts", "ingest"):
+        monkeypatch.setattr(f"grid.store.{module}.utc_now", lambda: clock["now"])
+    one, two, three = bench.cells
+    packed = [PackedCell(cell=spec, epoch=1, attempt=1) for spec in (one, two, three)]
+    bench.store.start(packed, "pack-1", str(bench.layout.pack_log(1, "pack-1")))
+    clock["now"] = "2026-01-01T09:00:00.000+00:00"
+    bench.store.ingest(bench.publish(one, 1, 1))
+    bench.publish(two, 1, 1)  # its trial told nobody
+    bench.store.close()
+    clock["now"] = "2026-01-05T08:00:00.000+00:00"
+    bench.begin()
+    bench.store.ingest_all()
+    bench.start(three)
+    clock["now"] = "2026-01-05T08:30:00.000+00:00"
+    bench.store.ingest(bench.publish(three, 2, 1))
+    ends = query(bench.root, "SELECT cell_id, epoch, ended_at FROM attempts ORDER BY cell_id, epoch")
+    assert [(cell_id[-1], epoch, ended[8:16]) for cell_id, epoch, ended in ends] == [
+        ("1", 1, "01T09:00"), ("2", 1, "01T09:00"), ("3", 1, "01T09:00"), ("3", 2, "05T08:30")
+    ]  # fmt: skip
+    engine = schema.open_read_only(bench.root)
+    with engine.connect() as connection:
+        assert pack_hours(connection, is_running=False) == pytest.approx(1.5)
+    engine.dispose()

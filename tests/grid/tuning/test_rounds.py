@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -123,7 +124,7 @@ def test_halving_shortens_the_epochs_that_a_candidate_asks_for() -> None:
 def test_what_an_earlier_run_asked_for_is_kept(halving: int | None) -> None:
     """Another version of Optuna may ask for other settings: those in the store count."""
     declared, the_arm = tuning(halving=halving), arm(RATE, EPOCHS)
-    digest = declared.digest(the_arm.title, the_arm.metric)
+    digest = declared.digest(the_arm.title, the_arm.metric, the_arm.default)
     before = follow(the_arm, declared, NOTHING, make_cell)
     odd = {RATE.key: 4.321e-4, EPOCHS.key: 7}
     mark = before.cells[2].candidate
@@ -133,6 +134,23 @@ def test_what_an_earlier_run_asked_for_is_kept(halving: int | None) -> None:
     after = follow(the_arm, declared, remembered, make_cell)
     assert after.candidates[2].settings == odd
     assert [c.settings for c in after.candidates[:2]] == [c.settings for c in before.candidates[:2]]
+
+
+def test_another_default_begins_another_tuning() -> None:
+    """Ranges are relative to it, and it is the first candidate: what was asked around the old one says nothing."""
+    old, new = arm(RATE), arm(replace(RATE, default=0.5, low=0.05, high=50.0))
+    asked = {}
+    for cell in play(tuning(), old)[-1].cells:
+        mark = cell.candidate
+        assert mark is not None
+        asked[mark.tuning, mark.number] = to_json(cell)
+    remembered = Outcomes(cells={}, asked=asked)
+    first = follow(new, tuning(), remembered, make_cell)
+    assert first.candidates[0].settings == {RATE.key: 0.5}
+    assert all(0.05 <= candidate.settings[RATE.key] <= 50 for candidate in first.candidates)
+    values: dict[str, float | None] = dict.fromkeys(first.open, 0.5)
+    second = follow(new, tuning(), replace(remembered, cells=outcomes(values).cells), make_cell)
+    assert len(second.candidates) == 8
 
 
 def test_a_declared_choice_tries_nothing() -> None:
