@@ -92,7 +92,7 @@ class OutOfMemory(FineGridError):
 
 
 class Diverged(FineGridError):
-    """Loss or gradient became infinite or NaN."""
+    """Loss or gradient became infinite or NaN, or training ran away to logits that rounding decides."""
 
     kind = FailureKind.DIVERGED
 

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from jobs.durable import disk_problem
-from jobs.errors import BugError, EnvironmentProblem
+from jobs.errors import BugError, Diverged, EnvironmentProblem
 from jobs.export import MODEL, Exporter, exported_names
 from jobs.models.head import head_roots
 from jobs.models.loading import Base
@@ -42,6 +42,9 @@ in the compute type. float32 has 24 significant bits, and some layers leave abou
 rounded logit is off by up to 1/256 of its size, and a dozen layers of such roundings by some hundredths.
 Half a label's lead must exceed that difference before another label says anything about the export.
 """
+RUN_AWAY_LOGIT = 104.0
+"""A logit that leads by so much gives the others a probability of 0 in float32: with a tenth of the rows beyond it,
+training did not go well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +140,7 @@ class Reloading:
             wait_s: how long to wait for the answer now.
         Raises:
             BugError: the reloaded cell predicts other labels, or cannot be loaded.
+            Diverged: it does because its training ran away.
         """
         if self._outcome is not None or self._process is None or self._pending is None:
             return self._outcome
@@ -155,8 +159,8 @@ class Reloading:
             is_multi = run.packed.cell.data.task == "multi_label"
             theirs_SC = np.array(answer.logits, np.float32)
             return compare(test_logits_SC[rows], theirs_SC, self._dtype_name, is_multi_label=is_multi)
-        except BugError as error:
-            raise BugError(f"cell {run.cell_id}: {error}") from None
+        except (BugError, Diverged) as error:
+            raise type(error)(f"cell {run.cell_id}: {error}") from None
 
     def _chosen_rows(self, run: CellRun) -> np.ndarray:
         """Evenly spread over the test rows; encoders take a padding token inside a text for its end."""
@@ -193,23 +197,31 @@ def compare(ours_SC: np.ndarray, theirs_SC: np.ndarray, dtype_name: str, *, is_m
         the largest difference; a mark when rounding does not explain it although no label changed.
     Raises:
         BugError: a label changed although it led by more than rounding can explain.
+        Diverged: so it did, in 16 bits and where logits have run away.
     """
     allowed_S = TOLERANCE[dtype_name] * np.maximum(1.0, np.abs(ours_SC).max(axis=1))
     if is_multi_label:
         changed_SC = (ours_SC >= 0) != (theirs_SC >= 0)
         changed_S = changed_SC.any(axis=1)
-        wrong = int((changed_SC & (np.abs(ours_SC) >= allowed_S[:, None])).any(axis=1).sum())
+        wrong_S = (changed_SC & (np.abs(ours_SC) >= allowed_S[:, None])).any(axis=1)
     else:
         ranked_SC = np.sort(ours_SC, axis=1)
         changed_S = ours_SC.argmax(axis=1) != theirs_SC.argmax(axis=1)
-        wrong = int((changed_S & (ranked_SC[:, -1] - ranked_SC[:, -2] >= allowed_S)).sum())
+        wrong_S = changed_S & (ranked_SC[:, -1] - ranked_SC[:, -2] >= allowed_S)
     difference_S = np.abs(ours_SC - theirs_SC).max(axis=1)
     largest = float(difference_S.max())
-    if wrong:
-        raise BugError(
-            f"reloaded from its exported folder it predicts other labels for {wrong} of {len(ours_SC)} test rows "
-            f"(logits differ by up to {largest:.3g}); nothing was published"
+    if wrong_S.any():
+        found = (
+            f"reloaded from its exported folder it predicts other labels for {int(wrong_S.sum())} of {len(ours_SC)} "
+            f"test rows (logits differ by up to {largest:.3g}); nothing was published"
         )
+        tenth = float(np.quantile(np.abs(ours_SC).max(axis=1), 0.9))
+        if dtype_name != "fp32" and tenth > RUN_AWAY_LOGIT:
+            raise Diverged(
+                f"training ran away: a tenth of the logits is beyond {tenth:.0f}, where {dtype_name} rounds labels over; "
+                f"{found}. Try a smaller learning rate"
+            )
+        raise BugError(found)
     is_explained = bool((difference_S <= allowed_S).all())
     return Reloaded(
         provenance={"reload": "checked", "reload_rows": len(ours_SC), "reload_close_calls": int(changed_S.sum())},

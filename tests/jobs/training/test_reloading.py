@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file, save_file
 
-from jobs.errors import BugError
+from jobs.errors import BugError, Diverged
 from jobs.export import ADAPTER, FACTS_FILE, Exporter
 from jobs.reload_messages import Answer, Question, Setup
 from jobs.spec import ComputeSpec, EventKind, FailureKind, Strategy, dumps
@@ -76,6 +76,20 @@ def test_a_close_call_may_change(dtype: str, lead: float, is_close: bool) -> Non
     else:
         with pytest.raises(BugError, match="other labels for 1 of 1"):
             compare(ours, theirs, dtype)
+
+
+def test_logits_that_ran_away_are_no_bug_of_the_export() -> None:
+    """With a rate far too large, layers multiply numbers so large that rounding in 16 bits turns labels over."""
+    ours = np.array([[0.0, 9.0]] * 16 + [[0.0, 745.0]] * 4, np.float32)
+    theirs = ours.copy()
+    theirs[0] = (9.0, 0.0)
+    with pytest.raises(Diverged, match=r"ran away: a tenth .*beyond 745.*1 of 20 test rows.*smaller learning rate"):
+        compare(ours, theirs, "bf16")
+    with pytest.raises(BugError, match="1 of 20 test rows"):
+        compare(ours, theirs, "fp32")
+    ours[17:] = theirs[17:] = (0.0, 9.0)
+    with pytest.raises(BugError, match="1 of 20 test rows"):  # one odd row hides no fault
+        compare(ours, theirs, "bf16")
 
 
 def test_a_difference_that_rounding_does_not_explain_is_marked() -> None:
@@ -204,7 +218,7 @@ def result_folder(workshop: Workshop, cell_id: str) -> Path:
 
 def test_a_closed_pack_ends_its_process(workshop: Workshop, processes: list[ReloadProcess]) -> None:
     events = run_pack(pack(cell(1, compute=CHECKED)), workshop)
-    while next(events).kind is not EventKind.HEARTBEAT:
+    while next(events).kind is not EventKind.HEARTBEAT or not processes:  # one may come while the base is loaded
         pass
     assert process_start(processes[0].pid) is not None
     events.close()
