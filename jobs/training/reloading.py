@@ -218,8 +218,8 @@ def compare(ours_SC: np.ndarray, theirs_SC: np.ndarray, dtype_name: str, *, is_m
         tenth = float(np.quantile(np.abs(ours_SC).max(axis=1), 0.9))
         if dtype_name != "fp32" and tenth > RUN_AWAY_LOGIT:
             raise Diverged(
-                f"training ran away: a tenth of the logits is beyond {tenth:.0f}, where {dtype_name} rounds labels over; "
-                f"{found}. Try a smaller learning rate"
+                f"training ran away: a tenth of the logits is beyond {tenth:.0f}, where {dtype_name} rounds labels "
+                f"over; {found}. Try a smaller learning rate"
             )
         raise BugError(found)
     is_explained = bool((difference_S <= allowed_S).all())
