@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import f1_score
 
-from analysis.comparing import pair_up
+from analysis.pairing import pair_up
 from analysis.predictions import Predictions, common_rows, predictions_of
 from jobs.errors import EnvironmentProblem
 from jobs.result_files import predictions_writer
