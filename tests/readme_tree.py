@@ -24,7 +24,6 @@ _DESCRIPTIONS = {
     "pyproject.toml": "packaging, version ranges, and the settings of ruff, mypy, pytest and import-linter",
     "tests/golden/cell_ids.json": "ids of known cells: they may never change",
     "benchmarks/results/packed-training.json": "measured: a column of 12 cells on two CPU cores, against HF Trainer",
-    "benchmarks/results/packed-training-fast.json": "measured: the same column, fast alone, after later changes",
     "analysis/templates/cell.css": "what the page of a cell has beyond a report",
     "analysis/templates/cell.html.j2": "the page of one cell",
     "analysis/templates/listing.html.j2": "a table of a page",
