@@ -17,6 +17,7 @@ from transformers import AttentionInterface
 from jobs.models.loading import Base
 from jobs.training.attention import ATTENTION_NAME
 from jobs.training.engine import PackEngine
+from jobs.training.linear import PackedLinear
 
 PREFIX = "part:"
 PYTHON = "python between operators"
@@ -83,6 +84,8 @@ def marked(base: Base, engines: Sequence[PackEngine]) -> Iterator[None]:
     AttentionInterface.register(ATTENTION_NAME, _ranged(attention, "attention"))
     replaced: list[tuple[Any, str, str]] = [(engine, "_laid_out", "batch layout") for engine in engines]
     replaced += [(group, "update", "optimiser") for engine in engines for group in engine.groups]
+    # A plain frozen weight is no module of its own inside the layer that adds the adapters.
+    replaced += [(m, "_frozen", "frozen linear layers") for m in base.model.modules() if isinstance(m, PackedLinear)]
     for owner, name, part in replaced:
         setattr(owner, name, _ranged(getattr(owner, name), part))
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from importlib import import_module
 from pathlib import Path
 
@@ -25,3 +26,17 @@ def gflop(mode: str, folder: Path, cache: Path) -> float:
 @pytest.mark.parametrize("mode", ["bf16-resident-fast", "fp32-quantized-fast"])
 def test_reordered_and_four_bit_products_count_as_plain_ones(mode: str, tmp_path: Path, cache: Path) -> None:
     assert gflop(mode, tmp_path, cache) == gflop("fp32-resident-fast", tmp_path, cache) > 0.01
+
+
+def test_products_with_frozen_weights_are_no_part_of_the_adapters(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FINEGRID_CACHE", str(cache))
+    arguments = "--model tiny:bert --data builtin --quick --cells 2 --steps 1 --threads 1 --json"
+    for mode in ("bf16-resident-fast", "fp32-resident-fast"):
+        assert import_module("profile_step").main([*arguments.split(), "--mode", mode]) == 0
+        shares = json.loads(capsys.readouterr().out)["shares"]
+        products = {
+            share["part"] for share in shares if share["operator"] in ("mkldnn::_linear_pointwise", "aten::addmm")
+        }
+        assert products and "adapters" not in products
