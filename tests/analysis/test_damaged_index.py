@@ -10,21 +10,12 @@ import pytest
 from analysis.loading import load
 from analysis.report_facts import read_facts
 from jobs.errors import EnvironmentProblem
-from tests.grid.store.conftest import Bench
-from tests.jobs.samples import cell
+from tests.grid.store.conftest import damaged_store
 
 
 @pytest.fixture
 def damaged(tmp_path: Path) -> Path:
-    """A store whose index can be opened, but not read."""
-    bench = Bench(tmp_path / "results")
-    with bench.begin() as store:
-        store.declare([cell(number) for number in range(1, 200)])
-    data = bytearray(bench.layout.index.read_bytes())
-    for start in range(8192, len(data), 4096):
-        data[start : start + 512] = b"\xa5" * 512
-    bench.layout.index.write_bytes(data)
-    return bench.root
+    return damaged_store(tmp_path / "results")
 
 
 @pytest.mark.parametrize("read", [load, read_facts])

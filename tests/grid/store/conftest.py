@@ -131,3 +131,15 @@ def database(database_server, monkeypatch):
     """Name of the variable that holds the URL of a database; every store has a schema of its own there."""
     monkeypatch.setenv(VARIABLE, database_server)
     return VARIABLE
+
+
+def damaged_store(root):
+    """A store whose index can be opened, but not read."""
+    bench = Bench(root)
+    with bench.begin() as store:
+        store.declare([cell(number) for number in range(1, 200)])
+    data = bytearray(bench.layout.index.read_bytes())
+    for start in range(8192, len(data), 4096):
+        data[start : start + 512] = b"\xa5" * 512
+    bench.layout.index.write_bytes(data)
+    return bench.root
