@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from jobs.durable import commit_folder
 from tests.faults.conftest import CleanDump, MakeTiny
 from tests.faults.interrupted import LONG, OFTEN, STEPWISE, cell_ids, checkpoints, resumed_from, stop_when_further, told
+from tests.jobs.training.stopped_cells import rewrite
 
 pytestmark = pytest.mark.faults
 TENSORS, STATE = "tensors.safetensors", "state.json"
@@ -20,15 +18,7 @@ TENSORS, STATE = "tensors.safetensors", "state.json"
 def without_moments(folder: Path) -> None:
     """Whole and with right hashes, and still not enough to go on."""
     tensors = {name: t for name, t in load_file(folder / TENSORS).items() if not name.startswith("first/")}
-    state = json.loads((folder / STATE).read_text()) | {"tensors": sorted(tensors)}
-    shutil.rmtree(folder)
-    temporary = folder.with_name("rewritten")
-    temporary.mkdir()
-    writers = {
-        TENSORS: lambda path: save_file(tensors, path),
-        STATE: lambda path: path.write_text(json.dumps(state)) and None,
-    }
-    commit_folder(temporary, folder, writers, stage="ckpt")
+    rewrite(folder, tensors, {"tensors": sorted(tensors)})
 
 
 def test_f21_nothing_is_guessed_when_a_piece_of_state_is_missing(make_tiny: MakeTiny, clean_dump: CleanDump) -> None:

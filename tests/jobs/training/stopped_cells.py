@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
+import torch
+from safetensors.torch import save_file
 
 from jobs.checkpoints import CheckpointName
+from jobs.durable import commit_folder
 from jobs.spec import (
     CellResult,
     CheckpointSpec,
@@ -22,6 +27,7 @@ from jobs.spec import (
     RecipeSpec,
     Strategy,
 )
+from jobs.training.checkpoint_state import STATE, TENSORS
 from jobs.trial import Workshop
 from tests.jobs.test_trial import cell
 
@@ -78,3 +84,16 @@ def checkpoints(workshop: Workshop, packed: PackedCell) -> list[CheckpointName]:
 def log_lines(workshop: Workshop, event: str) -> list[dict[str, object]]:
     lines = workshop.layout.pack_log(1, "p1").read_text("utf-8").splitlines()
     return [line for line in map(json.loads, lines) if line["event"] == event]
+
+
+def rewrite(folder: Path, tensors: dict[str, torch.Tensor], changes: dict[str, object]) -> None:
+    """Put another checkpoint, complete and with right hashes, in the place of one."""
+    state = json.loads((folder / STATE).read_text()) | changes
+    shutil.rmtree(folder)
+    temporary = folder.with_name("rewritten")
+    temporary.mkdir()
+    writers = {
+        TENSORS: lambda path: save_file(tensors, path),
+        STATE: lambda path: path.write_text(json.dumps(state)) and None,
+    }
+    commit_folder(temporary, folder, writers, stage="ckpt")

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from jobs.checkpoints import DAMAGED_SUFFIX
-from jobs.durable import commit_folder
 from jobs.spec import Event, EventKind, PackedCell
 from jobs.training.checkpoint_state import STATE, TENSORS
 from jobs.trial import Workshop
@@ -24,6 +21,7 @@ from tests.jobs.training.stopped_cells import (
     checkpoints,
     log_lines,
     next_attempt,
+    rewrite,
     stop_at_heartbeat,
     target,
     traces,
@@ -88,19 +86,6 @@ def newer_version(folder: Path) -> None:
 def other_rows(folder: Path) -> None:
     state = json.loads((folder / STATE).read_text())
     rewrite(folder, load_file(folder / TENSORS), {"depends_on": {**state["depends_on"], "train rows": "0" * 64}})
-
-
-def rewrite(folder: Path, tensors: dict[str, torch.Tensor], changes: dict[str, object]) -> None:
-    """Put another checkpoint, complete and with right hashes, in the place of one."""
-    state = json.loads((folder / STATE).read_text()) | changes
-    shutil.rmtree(folder)
-    temporary = folder.with_name("rewritten")
-    temporary.mkdir()
-    writers = {
-        TENSORS: lambda path: save_file(tensors, path),
-        STATE: lambda path: path.write_text(json.dumps(state)) and None,
-    }
-    commit_folder(temporary, folder, writers, stage="ckpt")
 
 
 @pytest.mark.parametrize(
